@@ -1,0 +1,156 @@
+package flows
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+)
+
+// A ReturnTo decides where a browser may be sent after a flow: the public
+// origin and the origins that the operator listed, nothing else. It is safe for
+// concurrent use.
+type ReturnTo struct {
+	base    *url.URL
+	origins []origin
+}
+
+// origin is scheme, port and an exact host, or a suffix that starts with a dot.
+type origin struct{ scheme, host, port string }
+
+// NewReturnTo takes the public URL and further allowed origins such as
+// "https://app.example.org" or "https://*.example.org", which matches one or
+// more labels in front and never example.org itself.
+func NewReturnTo(public string, allowed []string) (ReturnTo, error) {
+	base, err := url.Parse(public)
+	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
+		return ReturnTo{}, fmt.Errorf("public URL %q: want https://host", public)
+	}
+	r := ReturnTo{base: &url.URL{Scheme: base.Scheme, Host: base.Host}}
+	for _, a := range allowed {
+		u, err := url.Parse(a)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" ||
+			u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+			return ReturnTo{}, fmt.Errorf("return-to origin %q: want https://host or https://*.example.org", a)
+		}
+		host := strings.ToLower(u.Hostname())
+		if suffix, ok := strings.CutPrefix(host, "*"); ok {
+			if !strings.HasPrefix(suffix, ".") || strings.Count(suffix, ".") < 2 {
+				return ReturnTo{}, fmt.Errorf("return-to origin %q: a wildcard needs a domain of its own, as in https://*.example.org", a)
+			}
+			host = suffix
+		}
+		if strings.Contains(host, "*") {
+			return ReturnTo{}, fmt.Errorf("return-to origin %q: a wildcard stands only in front, as in https://*.example.org", a)
+		}
+		r.origins = append(r.origins, origin{u.Scheme, host, u.Port()})
+	}
+	return r, nil
+}
+
+// Default is where a browser goes that named no place, or a forbidden one.
+func (r ReturnTo) Default() string { return r.base.String() + "/" }
+
+// Resolve turns what a browser asked for into an absolute URL on an allowed
+// origin. It never returns its input: the answer is written anew from parsed
+// parts, so that a reading of raw other than ours changes nothing (security
+// R-1…R-3, R-7; CVE-2022-24858).
+func (r ReturnTo) Resolve(raw string) string {
+	if len(raw) > 2048 || hasHostileByte(raw) {
+		return r.Default()
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Opaque != "" || u.User != nil {
+		return r.Default()
+	}
+	switch {
+	case u.Scheme == "" && u.Host == "":
+		if !strings.HasPrefix(raw, "/") || strings.HasPrefix(raw, "//") {
+			return r.Default()
+		}
+		return r.write(r.base.Scheme, r.base.Host, u)
+	case u.Host != "" && r.allows(u):
+		return r.write(u.Scheme, strings.ToLower(u.Host), u)
+	default:
+		return r.Default()
+	}
+}
+
+// SameOrigin reports whether target, an answer of Resolve, is on our own origin.
+func (r ReturnTo) SameOrigin(target string) bool {
+	return target == r.base.String() || strings.HasPrefix(target, r.base.String()+"/")
+}
+
+// hasHostileByte reports bytes that browsers drop (tab, CR, LF), read as a
+// slash (\), or that have no place in a URL at all.
+func hasHostileByte(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '\\' {
+			return true
+		}
+	}
+	return false
+}
+
+func (r ReturnTo) allows(u *url.URL) bool {
+	host := strings.ToLower(u.Hostname())
+	if host == "" || strings.HasSuffix(host, ".") || strings.HasSuffix(u.Host, ":") {
+		return false
+	}
+	if u.Scheme == r.base.Scheme && strings.EqualFold(u.Host, r.base.Host) {
+		return true
+	}
+	for _, o := range r.origins {
+		if u.Scheme != o.scheme || u.Port() != o.port {
+			continue
+		}
+		if host == o.host || o.host[0] == '.' && strings.HasSuffix(host, o.host) && len(host) > len(o.host) {
+			return true
+		}
+	}
+	return false
+}
+
+// write serialises scheme, host and the path, query and fragment of u. A path
+// that another parser could read as leaving the origin or the folder becomes /.
+func (r ReturnTo) write(scheme, host string, u *url.URL) string {
+	out := url.URL{Scheme: scheme, Host: host, Path: "/", RawQuery: safeQuery(u.RawQuery), Fragment: u.Fragment}
+	if p, ok := safePath(u); ok {
+		out.Path = p
+	} else {
+		out.RawQuery, out.Fragment = "", ""
+	}
+	return out.String()
+}
+
+func safePath(u *url.URL) (string, bool) {
+	p := u.Path // decoded once
+	if p == "" {
+		return "/", true
+	}
+	escaped := strings.ToLower(u.EscapedPath())
+	first, _, _ := strings.Cut(strings.TrimPrefix(escaped, "/"), "/")
+	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsRune(p, '\\') ||
+		strings.Contains(escaped, "%5c") || strings.Contains(first, "%2f") || strings.Contains(escaped, "%25") {
+		return "", false
+	}
+	for i := range len(p) {
+		if p[i] < ' ' || p[i] == 0x7f {
+			return "", false
+		}
+	}
+	for segment := range strings.SplitSeq(p, "/") {
+		if segment == "." || segment == ".." {
+			return "", false
+		}
+	}
+	cleaned := path.Clean(p)
+	if strings.HasSuffix(p, "/") && cleaned != "/" {
+		cleaned += "/"
+	}
+	return cleaned, true
+}
+
+// safeQuery keeps the query's bytes (they are printable ASCII by now) but for
+// those that would end it.
+func safeQuery(raw string) string { return strings.ReplaceAll(raw, "#", "%23") }
