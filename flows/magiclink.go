@@ -1,0 +1,203 @@
+package flows
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gatepost/gatepost/flows/mail"
+	"github.com/gatepost/gatepost/store"
+)
+
+// Purposes of what verification_tokens holds; each is part of the keyed hash,
+// so that nothing made for one is taken for another (security G-1, M-3).
+const (
+	purposeLink   = "magic-link"
+	purposeCode   = "magic-code"
+	purposeLimitA = "mail limit, address"
+	purposeLimitC = "mail limit, client"
+)
+
+// A MailAttempt is one request for a sign-in mail, kept by the browser that
+// asked: it may type the mailed code, and is recognised when the link is opened.
+type MailAttempt struct {
+	ID        string // random; the code is bound to it
+	Email     string
+	Token     string // the stored form of the link's token
+	ReturnTo  string // absolute, passed by ReturnTo.Resolve
+	StartedAt time.Time
+}
+
+// MagicLink signs people in who can read a mailbox.
+type MagicLink struct {
+	Store    *store.Store
+	Sessions *Sessions
+	Keys     Keys
+	Send     func(mail.Link) error     // hands the mail to the queue
+	URL      func(token string) string // the link to mail
+	Site     string                    // host shown in the mail
+	TTL      time.Duration
+	Tries    int // how often the code may be typed
+	Limits   store.MailLimits
+	Now      func() time.Time
+}
+
+// Begin stores a token and has the link and the code mailed to rawEmail. client
+// identifies who asks, for the limit. Beyond a limit nothing is mailed and the
+// answer is the same, so that it tells nothing about an address (security M-11,
+// M-12); sent is for the log.
+func (m *MagicLink) Begin(ctx context.Context, rawEmail, client, returnTo string) (a MailAttempt, sent bool, err error) {
+	address, err := ParseAddress(rawEmail)
+	if err != nil {
+		return MailAttempt{}, false, refuse(EmailSignin, ReasonAddressInvalid, "%w", err)
+	}
+	token := randomToken()
+	a = MailAttempt{
+		ID: randomToken(), Email: address, Token: m.Keys.MAC(purposeLink, token),
+		ReturnTo: returnTo, StartedAt: m.Now(),
+	}
+	granted, err := m.Store.RequestVerification(ctx, store.VerificationRequest{
+		Identifier: address,
+		Token:      a.Token,
+		CodeToken:  m.codeToken(a),
+		TTL:        m.TTL,
+		CodeTries:  m.Tries,
+		AddressKey: m.Keys.MAC(purposeLimitA, address),
+		ClientKey:  m.Keys.MAC(purposeLimitC, client),
+		Limits:     m.Limits,
+	})
+	if err != nil || !granted {
+		return a, false, err
+	}
+	err = m.Send(mail.Link{To: address, URL: m.URL(token), Code: m.code(a), Site: m.Site, Expires: m.TTL})
+	if err != nil {
+		// The rows must not outlive a mail that will never come.
+		return a, false, errors.Join(
+			refuse(EmailSignin, ReasonMailDown, "%w", err),
+			m.Store.RevokeVerification(ctx, []string{a.Token}))
+	}
+	return a, true, nil
+}
+
+// Look says whom the link's token would sign in, and leaves it as it is: mail
+// scanners open every link (security M-6). asked is this browser's attempt, and
+// same reports whether this link is the answer to it.
+func (m *MagicLink) Look(ctx context.Context, token string, asked MailAttempt) (email string, same bool, err error) {
+	hashes, err := m.linkHashes(token)
+	if err != nil {
+		return "", false, err
+	}
+	row, err := m.Store.VerificationToken(ctx, hashes)
+	if err != nil {
+		return "", false, linkError(err)
+	}
+	return row.Identifier, sameOf(asked, hashes), nil
+}
+
+// Complete spends the link's token and signs in whom it was mailed to. Of any
+// number of concurrent uses exactly one succeeds (security G-2). current is the
+// session this browser has; it is replaced.
+func (m *MagicLink) Complete(ctx context.Context, token string, asked MailAttempt, fallback string, current SessionToken) (SignedIn, error) {
+	hashes, err := m.linkHashes(token)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	returnTo := fallback
+	if sameOf(asked, hashes) && asked.ReturnTo != "" {
+		returnTo = asked.ReturnTo
+	}
+	return m.signIn(ctx, hashes, returnTo, current)
+}
+
+// CompleteCode spends the code that was mailed for attempt a.
+func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed string, current SessionToken) (SignedIn, error) {
+	if a.ID == "" || a.Email == "" || m.Now().Sub(a.StartedAt) > m.TTL {
+		return SignedIn{}, refuse(Verification, ReasonLinkExpired, "no live attempt in this browser")
+	}
+	typed = strings.Map(func(r rune) rune {
+		if r == ' ' || r == '-' || r == '\u00a0' {
+			return -1
+		}
+		return r
+	}, typed)
+	if right := m.code(a); len(typed) != len(right) || subtle.ConstantTimeCompare([]byte(typed), []byte(right)) != 1 {
+		left, err := m.Store.SpendCodeTry(ctx, m.codeToken(a))
+		switch {
+		case errors.Is(err, store.ErrNotFound) || err == nil && left == 0:
+			return SignedIn{}, refuse(Verification, ReasonCodeExhausted, "")
+		case err != nil:
+			return SignedIn{}, err
+		}
+		return SignedIn{}, refuse(Verification, ReasonCodeWrong, "%d tries left", left)
+	}
+	return m.signIn(ctx, m.Store.CodeTokens(m.codeToken(a), m.Tries), a.ReturnTo, current)
+}
+
+// Revoke spends the link's token without signing anybody in: "this wasn't me".
+func (m *MagicLink) Revoke(ctx context.Context, token string) error {
+	hashes, err := m.linkHashes(token)
+	if err != nil {
+		return err
+	}
+	return m.Store.RevokeVerification(ctx, hashes)
+}
+
+func (m *MagicLink) signIn(ctx context.Context, tokens []string, returnTo string, current SessionToken) (SignedIn, error) {
+	token, session := m.Sessions.begin(current)
+	signedIn, err := m.Store.SignInByVerification(ctx, tokens, session)
+	if err != nil {
+		return SignedIn{}, linkError(err)
+	}
+	return SignedIn{SignedIn: signedIn, Token: token, ReturnTo: returnTo}, nil
+}
+
+// linkHashes gives the stored forms that token may have. Malformed, unknown,
+// used and expired tokens all get the same refusal (security M-9).
+func (m *MagicLink) linkHashes(token string) ([]string, error) {
+	if !SessionToken(token).wellFormed() { // the same 43 characters
+		return nil, refuse(Verification, ReasonLinkExpired, "malformed token")
+	}
+	return m.Keys.MACs(purposeLink, token), nil
+}
+
+func linkError(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return refuse(Verification, ReasonLinkExpired, "")
+	}
+	return err
+}
+
+// sameOf reports whether this browser asked for the link with one of hashes.
+// An empty attempt is nobody's.
+func sameOf(asked MailAttempt, hashes []string) bool {
+	for _, h := range hashes {
+		if asked.Token != "" && subtle.ConstantTimeCompare([]byte(asked.Token), []byte(h)) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// code is the six digits mailed for a. They follow from the attempt, so the
+// database holds nothing that could be searched for them; how often they may be
+// guessed is counted there.
+func (m *MagicLink) code(a MailAttempt) string {
+	// By the oldest key: a code must outlive the rotation of keys for as long
+	// as its mail does, and the newest key changes in a rotation.
+	keys := m.Keys.Derive(purposeCode, 32)
+	h := hmac.New(sha256.New, keys[len(keys)-1])
+	h.Write([]byte(a.ID + "\x00" + a.Email))
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(h.Sum(nil))%1_000_000)
+}
+
+// codeToken names the row that counts the tries of a's code.
+func (m *MagicLink) codeToken(a MailAttempt) string {
+	sum := sha256.Sum256([]byte(purposeCode + "\x00" + a.ID))
+	return "code:" + fmt.Sprintf("%x", sum)
+}

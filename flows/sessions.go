@@ -1,0 +1,131 @@
+package flows
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+
+	"github.com/gatepost/gatepost/store"
+)
+
+// A SessionToken is what the browser's cookie holds: 256 random bits, 43
+// characters. The database stores only its hash, so that a leaked backup opens
+// nothing (security S-2).
+type SessionToken string
+
+// stored is the form in sessions.session_token, 64 hex digits; "" for no token.
+func (t SessionToken) stored() string {
+	if t == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(t))
+	return hex.EncodeToString(sum[:])
+}
+
+// wellFormed is all that is read of a token before the look-up (security S-11).
+func (t SessionToken) wellFormed() bool {
+	if len(t) != 43 {
+		return false
+	}
+	for i := range len(t) {
+		if c := t[i]; !isAlnum(c) && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// SignedIn is a session just begun.
+type SignedIn struct {
+	store.SignedIn
+	Token    SessionToken
+	ReturnTo string // absolute, passed by ReturnTo.Resolve
+}
+
+// ErrNoSession means that nobody is signed in: no token, an unknown one, or an
+// expired one.
+var ErrNoSession = errors.New("no session")
+
+// Sessions looks after the sessions of people who have signed in.
+type Sessions struct {
+	Store      *store.Store
+	Lifetimes  store.Lifetimes
+	MaxPerUser int // the oldest beyond it end when a new one begins; security S-14
+}
+
+// begin makes the tokens of a new session that replaces old in this browser
+// (security S-1: signing in always changes the token).
+func (s *Sessions) begin(old SessionToken) (SessionToken, store.NewSession) {
+	token := SessionToken(randomToken())
+	replaces := ""
+	if old.wellFormed() {
+		replaces = old.stored()
+	}
+	return token, store.NewSession{
+		SessionToken: token.stored(),
+		AccessToken:  SessionToken(randomToken()).stored(),
+		Replaces:     replaces,
+		Lifetimes:    s.Lifetimes,
+		MaxPerUser:   s.MaxPerUser,
+	}
+}
+
+// Current says who is signed in with token, and extends the session when that
+// is due. It returns ErrNoSession, or store.ErrUnavailable when it cannot tell.
+func (s *Sessions) Current(ctx context.Context, token SessionToken) (store.User, store.Session, error) {
+	if !token.wellFormed() {
+		return store.User{}, store.Session{}, ErrNoSession
+	}
+	user, session, err := s.Store.Session(ctx, token.stored(), s.Lifetimes)
+	if errors.Is(err, store.ErrNotFound) {
+		err = ErrNoSession
+	}
+	return user, session, err
+}
+
+// End ends the session of token, if there is one.
+func (s *Sessions) End(ctx context.Context, token SessionToken) error {
+	if !token.wellFormed() {
+		return nil
+	}
+	return s.Store.EndSession(ctx, token.stored())
+}
+
+// EndOne ends one session of a user.
+func (s *Sessions) EndOne(ctx context.Context, userID, sessionID int32) error {
+	return s.Store.EndSessionByID(ctx, userID, sessionID)
+}
+
+// EndOthers ends every session of a user but that of token.
+func (s *Sessions) EndOthers(ctx context.Context, userID int32, token SessionToken) (int, error) {
+	return s.Store.EndOtherSessions(ctx, userID, token.stored())
+}
+
+// EndAll ends every session of a user.
+func (s *Sessions) EndAll(ctx context.Context, userID int32) (int, error) {
+	return s.Store.EndAllSessions(ctx, userID)
+}
+
+// List gives a user's live sessions.
+func (s *Sessions) List(ctx context.Context, userID int32) ([]store.Session, error) {
+	return s.Store.SessionsOf(ctx, userID)
+}
+
+// Accounts gives the provider accounts linked to a user.
+func (s *Sessions) Accounts(ctx context.Context, userID int32) ([]store.Account, error) {
+	return s.Store.AccountsOf(ctx, userID)
+}
+
+// Unlink removes a provider account from its user and ends the user's other
+// sessions. The last way in cannot be removed (security L-9).
+func (s *Sessions) Unlink(ctx context.Context, userID, accountID int32, token SessionToken) error {
+	err := s.Store.Unlink(ctx, userID, accountID, token.stored())
+	if errors.Is(err, store.ErrLastWayIn) {
+		return refuse(OAuthAccountNotLinked, ReasonLastWayIn, "user %d, account %d", userID, accountID)
+	}
+	return err
+}
+
+// Ready reports whether the database answers.
+func (s *Sessions) Ready(ctx context.Context) error { return s.Store.Ready(ctx) }

@@ -1,0 +1,169 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/store"
+)
+
+// account answers GET /account: who somebody is here, and what they can end.
+func (s *server) account(c echo.Context) error {
+	ctx, token := c.Request().Context(), s.cookies.session(c)
+	user, session, err := s.Sessions.Current(ctx, token)
+	if errors.Is(err, flows.ErrNoSession) {
+		return s.redirect(c, s.url("/signin", url.Values{"callbackUrl": {s.url("/account", nil)}}))
+	}
+	if err != nil {
+		return err
+	}
+	accounts, err := s.Sessions.Accounts(ctx, user.ID)
+	if err != nil {
+		return err
+	}
+	sessions, err := s.Sessions.List(ctx, user.ID)
+	if err != nil {
+		return err
+	}
+	entryOf(c).user = user.ID
+	view := accountView{
+		page:          s.page("Your account"),
+		CSRF:          s.cookies.csrfToken(c),
+		Name:          user.Name,
+		Email:         user.Email,
+		Initials:      initials(user),
+		EmailVerified: user.EmailVerified != nil,
+		Actions: accountActions{
+			Unlink: s.url("/account/unlink", nil), EndSession: s.url("/account/end", nil),
+			EndOthers: s.url("/account/end-others", nil), EndAll: s.url("/account/end-all", nil), SignOut: s.url("/signout", nil),
+		},
+	}
+	linked := map[string]bool{}
+	lastWayIn := len(accounts) == 1 && user.EmailVerified == nil
+	for _, a := range accounts {
+		linked[a.Provider] = true
+		row := accountRow{ID: a.ID, Provider: s.providerName(a.Provider), ProviderID: s.logo(a.Provider), Since: a.CreatedAt, Updated: a.UpdatedAt, CanUnlink: !lastWayIn}
+		if lastWayIn {
+			row.Why = "This is your only way to sign in."
+		}
+		view.Accounts = append(view.Accounts, row)
+	}
+	for _, p := range s.OAuth.Providers {
+		if !linked[p.ID()] {
+			view.Linkable = append(view.Linkable, s.button(p))
+		}
+	}
+	for _, other := range sessions {
+		view.Sessions = append(view.Sessions, sessionRow{ID: other.ID, Current: other.ID == session.ID, Since: other.CreatedAt, LastSeen: other.UpdatedAt, Expires: other.Expires})
+	}
+	return s.show(c, http.StatusOK, "account", view)
+}
+
+// logo is the catalogue entry whose logo a provider has.
+func (s *server) logo(id string) string {
+	if p, err := s.OAuth.Provider(id); err == nil {
+		return p.Document().ID
+	}
+	return id
+}
+
+func initials(u store.User) string {
+	from := u.Name
+	if from == "" {
+		from = u.Email
+	}
+	var b strings.Builder
+	for i, word := range strings.Fields(from) {
+		if i == 2 {
+			break
+		}
+		r, _ := utf8.DecodeRuneInString(word)
+		b.WriteRune(r)
+	}
+	return strings.ToUpper(b.String())
+}
+
+// change runs a change of the signed-in person's own account and shows it again.
+func (s *server) change(c echo.Context, do func(user store.User, token flows.SessionToken, fields url.Values) error) error {
+	fields, err := s.guarded(c)
+	if err != nil {
+		return err
+	}
+	token := s.cookies.session(c)
+	user, _, err := s.Sessions.Current(c.Request().Context(), token)
+	if errors.Is(err, flows.ErrNoSession) {
+		return &flows.Error{Code: flows.SessionRequired, Reason: "session_required"}
+	}
+	if err != nil {
+		return err
+	}
+	entryOf(c).user = user.ID
+	if err := do(user, token, fields); err != nil {
+		return err
+	}
+	return s.answer(c, fields, s.url("/account", nil))
+}
+
+func rowID(fields url.Values) (int32, error) {
+	id, err := strconv.ParseInt(fields.Get("id"), 10, 32)
+	if err != nil || id <= 0 {
+		return 0, badRequest("the field id is not a number")
+	}
+	return int32(id), nil
+}
+
+func (s *server) unlink(c echo.Context) error {
+	return s.change(c, func(user store.User, token flows.SessionToken, fields url.Values) error {
+		id, err := rowID(fields)
+		if err != nil {
+			return err
+		}
+		return s.Sessions.Unlink(c.Request().Context(), user.ID, id, token)
+	})
+}
+
+func (s *server) endSession(c echo.Context) error {
+	return s.change(c, func(user store.User, _ flows.SessionToken, fields url.Values) error {
+		id, err := rowID(fields)
+		if err != nil {
+			return err
+		}
+		return s.Sessions.EndOne(c.Request().Context(), user.ID, id)
+	})
+}
+
+func (s *server) endOtherSessions(c echo.Context) error {
+	return s.change(c, func(user store.User, token flows.SessionToken, _ url.Values) error {
+		_, err := s.Sessions.EndOthers(c.Request().Context(), user.ID, token)
+		return err
+	})
+}
+
+// endAllSessions signs the person out everywhere, here included.
+func (s *server) endAllSessions(c echo.Context) error {
+	fields, err := s.guarded(c)
+	if err != nil {
+		return err
+	}
+	user, _, err := s.Sessions.Current(c.Request().Context(), s.cookies.session(c))
+	if err != nil && !errors.Is(err, flows.ErrNoSession) {
+		return err
+	}
+	if user.ID != 0 {
+		if _, err := s.Sessions.EndAll(c.Request().Context(), user.ID); err != nil {
+			return err
+		}
+	}
+	s.cookies.clearSignedIn(c)
+	if wantsJSON(fields) {
+		return s.answer(c, fields, s.ReturnTo.Default())
+	}
+	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page("Signed out everywhere"), Everywhere: true, SignIn: s.url("/signin", nil)})
+}

@@ -1,0 +1,153 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/gatepost/gatepost/flows"
+)
+
+// Codes whose page is the sign-in page, where the person can try again at once
+// (nextauth-v3 §13).
+var retryable = map[flows.Code]bool{
+	flows.Signin: true, flows.OAuthSignin: true, flows.OAuthCallback: true, flows.OAuthCreateAccount: true,
+	flows.EmailCreateAccount: true, flows.Callback: true, flows.OAuthAccountNotLinked: true,
+	flows.EmailSignin: true, flows.SessionRequired: true,
+}
+
+// handleError is the one place where an error becomes an answer. The cause goes
+// to the log, the code and the reason to the person.
+func (s *server) handleError(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	if answerErr := s.answerError(err, c); answerErr != nil {
+		entryOf(c).err = errors.Join(err, answerErr)
+		c.NoContent(http.StatusInternalServerError)
+	}
+}
+
+func (s *server) answerError(err error, c echo.Context) error {
+	entry := entryOf(c)
+	entry.err = err
+	switch {
+	case errors.Is(err, errCSRF), errors.Is(err, errCrossOrigin):
+		// NextAuth answers with the form again, which sets a token.
+		path := "/signin"
+		if c.Path() == s.BasePath+"/signout" {
+			path = "/signout"
+		}
+		entry.reason = "csrf"
+		fields, _ := form(c)
+		return s.answer(c, fields, s.url(path, url.Values{"csrf": {"true"}}))
+	}
+	if he, ok := errors.AsType[*echo.HTTPError](err); ok {
+		return s.protocolError(c, he)
+	}
+	refusal := flows.ErrorOf(err)
+	entry.code, entry.reason = string(refusal.Code), refusal.Reason
+	if conflict, ok := errors.AsType[*flows.Conflict](err); ok {
+		if err := s.cookies.keepPendingLink(c, conflict.Pending); err != nil {
+			return err
+		}
+	}
+	fields, _ := form(c)
+	switch {
+	case refusal.Reason == flows.ReasonDatabaseDown:
+		c.Response().Header().Set("Retry-After", "5")
+		return s.showError(c, refusal.Code, refusal.Reason)
+	case refusal.Code == flows.Configuration:
+		return s.showError(c, refusal.Code, refusal.Reason)
+	default:
+		return s.answer(c, fields, s.errorURL(refusal, entry.id))
+	}
+}
+
+// errorURL is NextAuth's error page with what our own page tells besides.
+func (s *server) errorURL(refusal *flows.Error, requestID string) string {
+	return s.url("/error", url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}, "id": {requestID}})
+}
+
+// protocolError answers what never reached a flow: no such page, a method that
+// the route does not take, a body that cannot be read.
+func (s *server) protocolError(c echo.Context, he *echo.HTTPError) error {
+	if he.Code == http.StatusMethodNotAllowed {
+		// The contract's words and status (nextauth-v3 §3).
+		return c.String(http.StatusBadRequest, "Error: This action with HTTP "+c.Request().Method+" is not supported by NextAuth.js")
+	}
+	reason := map[int]string{http.StatusNotFound: "not_found", http.StatusRequestEntityTooLarge: "body_too_large"}[he.Code]
+	if reason == "" {
+		reason = "bad_request"
+	}
+	entryOf(c).reason = reason
+	return s.showStatus(c, he.Code, "", reason)
+}
+
+// showError renders the page for a code and reason, or the same as JSON for
+// whoever asked for that.
+func (s *server) showError(c echo.Context, code flows.Code, reason string) error {
+	return s.showStatus(c, 0, string(code), reason)
+}
+
+func (s *server) showStatus(c echo.Context, status int, code, reason string) error {
+	p := problemFor(code, reason)
+	if status == 0 {
+		status = p.Status
+	}
+	p.Status, p.RequestID = status, entryOf(c).id
+	if p.Action == "" {
+		p.Action, p.ActionLabel = s.url("/signin", nil), "Sign in"
+	}
+	if c.Request().Header.Get(echo.HeaderAccept) == echo.MIMEApplicationJSON || c.Path() == s.BasePath+"/session" {
+		return c.JSON(status, map[string]string{"error": code, "reason": reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": p.RequestID})
+	}
+	return s.show(c, status, "error", errorView{page: s.page(p.Title), Problem: p})
+}
+
+// errorPage answers GET /error?error=…, NextAuth's error page. Only codes of a
+// closed list are shown, and nothing of the query but an id of our own form
+// (security P-4).
+func (s *server) errorPage(c echo.Context) error {
+	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	if retryable[flows.Code(code)] {
+		return s.redirect(c, s.url("/signin", c.QueryParams()))
+	}
+	p := problemFor(code, reason)
+	p.RequestID = requestID(c)
+	if p.Action == "" {
+		p.Action, p.ActionLabel = s.url("/signin", nil), "Sign in"
+	}
+	return s.show(c, p.Status, "error", errorView{page: s.page(p.Title), Problem: p})
+}
+
+// requestID is the id of the request that failed, if the query has one that we
+// could have given.
+func requestID(c echo.Context) string {
+	id := c.QueryParam("id")
+	if len(id) != 26 {
+		return ""
+	}
+	for _, r := range id {
+		if (r < 'A' || r > 'Z') && (r < '2' || r > '7') {
+			return ""
+		}
+	}
+	return id
+}
+
+func (s *server) page(title string) page {
+	return page{Lang: "en", SiteName: s.SiteName, BasePath: s.BasePath, Title: title}
+}
+
+// show renders a page whole or not at all.
+func (s *server) show(c echo.Context, status int, name string, view any) error {
+	var b bytes.Buffer
+	if err := s.pages.render(&b, name, view); err != nil {
+		return err
+	}
+	return c.HTMLBlob(status, b.Bytes())
+}

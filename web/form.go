@@ -1,0 +1,118 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+)
+
+var (
+	errCSRF        = errors.New("the form does not come from a page of this browser")
+	errCrossOrigin = errors.New("posted from another site")
+)
+
+const maxFields = 100
+
+// form reads the body, urlencoded or JSON, and nothing else: path and query
+// never stand in for a field (security K-E11).
+func form(c echo.Context) (url.Values, error) {
+	kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
+	if err != nil && c.Request().ContentLength != 0 {
+		return nil, badRequest("the body has no content type; send application/x-www-form-urlencoded or application/json")
+	}
+	var fields url.Values
+	switch kind {
+	case "application/json":
+		if fields, err = jsonFields(c.Request()); err != nil {
+			return nil, err
+		}
+	case "application/x-www-form-urlencoded":
+		if err := c.Request().ParseForm(); err != nil {
+			return nil, bodyError(err)
+		}
+		fields = c.Request().PostForm
+	default:
+		return url.Values{}, nil // no fields: the CSRF token is missing, as in NextAuth
+	}
+	if len(fields) > maxFields {
+		return nil, badRequest("too many fields")
+	}
+	return fields, nil
+}
+
+// jsonFields accepts an object of strings; other values count as absent.
+func jsonFields(r *http.Request) (url.Values, error) {
+	var object map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&object); err != nil {
+		return nil, bodyError(err)
+	}
+	fields := url.Values{}
+	for name, value := range object {
+		if s, ok := value.(string); ok {
+			fields.Set(name, s)
+		}
+	}
+	return fields, nil
+}
+
+func bodyError(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return echo.NewHTTPError(http.StatusRequestEntityTooLarge, "the body is larger than 64 KiB")
+	}
+	return badRequest("the body cannot be read as what its content type says")
+}
+
+func badRequest(why string) error { return echo.NewHTTPError(http.StatusBadRequest, why) }
+
+// guarded reads a form that changes something: posted by our own page, with the
+// token of this browser (security C-2). Browsers say where a form comes from in
+// Sec-Fetch-Site, older ones in Origin; what says neither is not a browser that
+// somebody could misuse, and needs the token alone.
+func (s *server) guarded(c echo.Context) (url.Values, error) {
+	fields, err := form(c)
+	if err != nil {
+		return nil, err
+	}
+	if !s.sameSite(c.Request().Header) {
+		return fields, errCrossOrigin
+	}
+	if !s.cookies.csrfMatches(c, fields.Get("csrfToken")) {
+		return fields, errCSRF
+	}
+	return fields, nil
+}
+
+func (s *server) sameSite(h http.Header) bool {
+	if site := h.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin" || site == "none"
+	}
+	if origin, sent := h["Origin"]; sent {
+		return len(origin) == 1 && origin[0] == s.public.Scheme+"://"+s.public.Host
+	}
+	return true
+}
+
+func wantsJSON(fields url.Values) bool { return fields.Get("json") == "true" }
+
+// answer sends the browser to target, or tells a script to go there.
+func (s *server) answer(c echo.Context, fields url.Values, target string) error {
+	if wantsJSON(fields) {
+		return c.JSON(http.StatusOK, map[string]string{"url": target})
+	}
+	return s.redirect(c, target)
+}
+
+// returnTo decides where a flow ends: what the form says, else the query, else
+// what this browser said before, else the public URL (nextauth-v3 §6).
+func (s *server) returnTo(c echo.Context, fields url.Values) string {
+	for _, raw := range []string{fields.Get("callbackUrl"), c.QueryParam("callbackUrl"), s.cookies.returnTo(c)} {
+		if raw != "" {
+			return s.ReturnTo.Resolve(raw)
+		}
+	}
+	return s.ReturnTo.Default()
+}

@@ -1,0 +1,161 @@
+package web
+
+import (
+	"embed"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/gatepost/gatepost/flows"
+)
+
+// Config is what the HTTP surface needs.
+type Config struct {
+	PublicURL      string // https://auth.example.org, no path
+	BasePath       string // /auth
+	CookieDomain   string // "" for host-only cookies
+	TrustedProxies []netip.Prefix
+	SiteName       string
+	TemplateDir    string   // "" for the built-in pages
+	FormOrigins    []string // further origins a sign-in may lead through (CSP form-action)
+
+	Keys      flows.Keys
+	ReturnTo  flows.ReturnTo
+	OAuth     *flows.OAuth
+	MagicLink *flows.MagicLink // nil when no mail is configured
+	Sessions  *flows.Sessions
+
+	MailHealthy func() error // nil when no mail is configured
+	MailFrom    string
+	Log         *slog.Logger
+}
+
+type server struct {
+	Config
+	public  *url.URL
+	pages   *pages
+	cookies *cookies
+	guesses *limiter
+}
+
+//go:embed static
+var static embed.FS
+
+// New gives the handler for everything under the base path, and / which leads
+// there. Nothing is read from the network or the database.
+func New(c Config) (http.Handler, error) {
+	public, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPages(c.SiteName, c.TemplateDir)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{Config: c, public: public, pages: p, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain), guesses: newLimiter()}
+
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.IPExtractor = clientIP(c.TrustedProxies)
+	e.HTTPErrorHandler = s.handleError
+
+	both := []string{http.MethodGet, http.MethodHead}
+	e.Match(both, "/", s.root)
+	g := e.Group(strings.TrimSuffix(c.BasePath, "/"))
+	g.Match(both, "", s.root)
+	g.Match(both, "/signin", s.signInPage)
+	g.Match(both, "/signin/:provider", s.signInPage)
+	g.POST("/signin/:provider", s.beginSignIn)
+	g.Match(both, "/callback/email", s.lookAtMagicLink)
+	g.POST("/callback/email", s.completeMagicLink)
+	g.POST("/callback/email/revoke", s.revokeMagicLink)
+	g.Match(both, "/callback/:provider", s.completeOAuth)
+	g.POST("/callback/:provider", s.receiveFormPost)
+	g.Match(both, "/verify-request", s.checkMailPage)
+	g.Match(both, "/signout", s.signOutPage)
+	g.POST("/signout", s.signOut)
+	g.Match(both, "/session", s.session)
+	g.Match(both, "/csrf", s.csrf)
+	g.Match(both, "/providers", s.providers)
+	g.Match(both, "/error", s.errorPage)
+	g.POST("/_log", s.clientLog)
+	g.Match(both, "/account", s.account)
+	g.POST("/account/unlink", s.unlink)
+	g.POST("/account/end", s.endSession)
+	g.POST("/account/end-others", s.endOtherSessions)
+	g.POST("/account/end-all", s.endAllSessions)
+	if err := s.serveStatic(g); err != nil {
+		return nil, err
+	}
+	return s.harden(e), nil
+}
+
+// serveStatic gives each embedded file a route of its own: no wildcard reaches
+// the file system (security K-E4).
+func (s *server) serveStatic(g *echo.Group) error {
+	return fs.WalkDir(static, "static", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		body, err := static.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		mime := "text/css; charset=utf-8"
+		if strings.HasSuffix(name, ".svg") {
+			mime = "image/svg+xml"
+		}
+		g.Match([]string{http.MethodGet, http.MethodHead}, "/"+name, func(c echo.Context) error {
+			c.Response().Header().Set("Cache-Control", "public, max-age=3600")
+			return c.Blob(http.StatusOK, mime, body)
+		})
+		return nil
+	})
+}
+
+// clientIP believes X-Forwarded-For only from the listed proxies. An empty list
+// means none; Echo's own default believes anybody (security K-E1, X-6, F-1).
+func clientIP(trusted []netip.Prefix) echo.IPExtractor {
+	if len(trusted) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range trusted {
+		_, ipNet, err := net.ParseCIDR(p.Masked().String())
+		if err == nil {
+			options = append(options, echo.TrustIPRange(ipNet))
+		}
+	}
+	return echo.ExtractIPFromXFFHeader(options...)
+}
+
+// client is the key of limits: the address, of IPv6 the /64 that one household
+// has (security X-7).
+func client(c echo.Context) string {
+	ip, err := netip.ParseAddr(c.RealIP())
+	if err != nil {
+		return "unknown"
+	}
+	if ip = ip.Unmap(); ip.Is6() {
+		p, _ := ip.Prefix(64)
+		return p.String()
+	}
+	return ip.String()
+}
+
+// url is an absolute URL under the base path.
+func (s *server) url(path string, query url.Values) string {
+	u := url.URL{Scheme: s.public.Scheme, Host: s.public.Host, Path: s.BasePath + path, RawQuery: query.Encode()}
+	return u.String()
+}
+
+// root leads somebody who has no place to return to to the account page.
+func (s *server) root(c echo.Context) error {
+	return s.redirect(c, s.url("/account", nil))
+}

@@ -1,0 +1,143 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/gatepost/gatepost/flows"
+)
+
+// sessionTime is JavaScript's Date.toJSON: UTC, three decimals, cut not rounded.
+const sessionTime = "2006-01-02T15:04:05.000Z"
+
+// sessionUser is NextAuth's user, and the id that applications key their rows
+// by. No token is ever in it (security S-13).
+type sessionUser struct {
+	Name  *string `json:"name"`
+	Email *string `json:"email"`
+	Image *string `json:"image"`
+	ID    string  `json:"id"`
+}
+
+type sessionJSON struct {
+	User    sessionUser `json:"user"`
+	Expires string      `json:"expires"`
+}
+
+// session answers GET /session: {} when nobody is signed in. When the database
+// cannot be asked it is 503 and the cookies stay: an outage signs nobody out.
+func (s *server) session(c echo.Context) error {
+	c.Response().Header().Set("Vary", "Cookie")
+	token := s.cookies.session(c)
+	user, session, err := s.Sessions.Current(c.Request().Context(), token)
+	switch {
+	case errors.Is(err, flows.ErrNoSession):
+		if token != "" || s.cookies.tossed(c, sessionCookie) {
+			s.cookies.clear(c, sessionCookie)
+		}
+		return c.JSONBlob(http.StatusOK, []byte("{}"))
+	case err != nil:
+		return err
+	}
+	if err := s.cookies.setSession(c, token, session.Expires); err != nil {
+		return err
+	}
+	entryOf(c).user = user.ID
+	return c.JSON(http.StatusOK, sessionJSON{
+		User:    sessionUser{orNull(user.Name), orNull(user.Email), orNull(user.Image), strconv.Itoa(int(user.ID))},
+		Expires: session.Expires.UTC().Truncate(time.Millisecond).Format(sessionTime),
+	})
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// csrf answers GET /csrf.
+func (s *server) csrf(c echo.Context) error {
+	return c.JSON(http.StatusOK, map[string]string{"csrfToken": s.cookies.csrfToken(c)})
+}
+
+type providerJSON struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Type        string `json:"type"`
+	SignInURL   string `json:"signinUrl"`
+	CallbackURL string `json:"callbackUrl"`
+}
+
+// providers answers GET /providers: an object keyed by id, in the order of the
+// configuration, which a Go map would lose.
+func (s *server) providers(c echo.Context) error {
+	var list []providerJSON
+	for _, p := range s.OAuth.Providers {
+		list = append(list, s.providerJSON(p.ID(), p.Name(), "oauth"))
+	}
+	if s.MagicLink != nil {
+		list = append(list, s.providerJSON("email", "Email", "email"))
+	}
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, p := range list {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		id, _ := json.Marshal(p.ID)
+		entry, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		b.Write(id)
+		b.WriteByte(':')
+		b.Write(entry)
+	}
+	b.WriteByte('}')
+	return c.JSONBlob(http.StatusOK, b.Bytes())
+}
+
+func (s *server) providerJSON(id, name, kind string) providerJSON {
+	return providerJSON{id, name, kind, s.url("/signin/"+id, nil), s.url("/callback/"+id, nil)}
+}
+
+// signOutPage answers GET /signout with a button: no link can sign somebody out
+// (security C-4).
+func (s *server) signOutPage(c echo.Context) error {
+	return s.show(c, http.StatusOK, "signout", signOutView{
+		page: s.page("Sign Out"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil),
+	})
+}
+
+// signOut answers POST /signout: the row first, then the cookies, so that a
+// database that is away leaves the browser as it was.
+func (s *server) signOut(c echo.Context) error {
+	fields, err := s.guarded(c)
+	if err != nil {
+		return err
+	}
+	target := s.returnTo(c, fields)
+	if err := s.Sessions.End(c.Request().Context(), s.cookies.session(c)); err != nil {
+		return err
+	}
+	s.cookies.clearSignedIn(c)
+	if !wantsJSON(fields) && fields.Get("callbackUrl") == "" {
+		return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page("Signed out"), SignIn: s.url("/signin", nil)})
+	}
+	return s.answer(c, fields, target)
+}
+
+// clientLog answers POST /_log, where next-auth/client reports its errors. They
+// are read and dropped: anybody may write anything there.
+func (s *server) clientLog(c echo.Context) error {
+	io.Copy(io.Discard, c.Request().Body)
+	return c.NoContent(http.StatusOK)
+}

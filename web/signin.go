@@ -1,0 +1,226 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/providers"
+)
+
+// shownProviders is how many buttons stand on the sign-in page before the rest
+// folds away.
+const shownProviders = 6
+
+// signInPage answers GET /signin. It starts nothing: the buttons are forms, so
+// that no other site can send a browser into a sign-in (security C-3).
+func (s *server) signInPage(c echo.Context) error {
+	target := s.returnTo(c, nil)
+	if c.QueryParam("callbackUrl") != "" {
+		s.cookies.setReturnTo(c, target)
+	}
+	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	if pending := s.cookies.pendingLink(c); pending.UserID != 0 && code == string(flows.OAuthAccountNotLinked) {
+		return s.conflictPage(c, pending)
+	}
+	view := signInView{
+		page:       s.page("Sign In"),
+		CSRF:       s.cookies.csrfToken(c),
+		ReturnTo:   target,
+		ReturnHost: s.foreignHost(target),
+		Mail:       s.MagicLink != nil,
+		MailAction: s.url("/signin/email", nil),
+	}
+	view.Providers, view.More = s.buttons(c, "")
+	if s.MagicLink != nil && s.MailHealthy() != nil {
+		view.MailDown = true
+	}
+	status := http.StatusOK
+	switch {
+	case reason == flows.ReasonAddressInvalid:
+		view.EmailError = problemFor(code, reason).Cause
+	case code != "":
+		p := problemFor(code, reason)
+		p.RequestID = requestID(c)
+		view.Alert = &p
+	case c.QueryParam("csrf") != "":
+		p := problemFor("", "csrf")
+		view.Alert = &p
+	}
+	return s.show(c, status, "signin", view)
+}
+
+// conflictPage leads somebody whose address or session stood in the way to the
+// way in that they had before; FinishLink does the rest.
+func (s *server) conflictPage(c echo.Context, pending flows.PendingLink) error {
+	view := conflictView{
+		page:         s.page("You have been here before"),
+		CSRF:         s.cookies.csrfToken(c),
+		ProviderName: s.providerName(pending.Provider),
+		Mail:         s.MagicLink != nil,
+		MailAction:   s.url("/signin/email", nil),
+	}
+	view.Providers, _ = s.buttons(c, pending.Provider)
+	return s.show(c, http.StatusOK, "conflict", view)
+}
+
+// foreignHost names the application a sign-in leads to, "" when it is our own.
+func (s *server) foreignHost(target string) string {
+	u, err := url.Parse(target)
+	if err != nil || u.Host == s.public.Host {
+		return ""
+	}
+	return u.Host
+}
+
+// buttons are the providers but one, the one used last in front.
+func (s *server) buttons(c echo.Context, except string) (shown, more []providerButton) {
+	last := s.cookies.lastUsed(c)
+	var all []providerButton
+	for _, p := range s.OAuth.Providers {
+		if p.ID() == except {
+			continue
+		}
+		b := s.button(p)
+		if b.LastUsed = p.ID() == last; b.LastUsed {
+			all = append([]providerButton{b}, all...)
+		} else {
+			all = append(all, b)
+		}
+	}
+	if len(all) > shownProviders {
+		return all[:shownProviders], all[shownProviders:]
+	}
+	return all, nil
+}
+
+func (s *server) button(p *providers.Client) providerButton {
+	return providerButton{ID: p.Document().ID, Name: p.Name(), Action: s.url("/signin/"+p.ID(), nil), Brand: p.Brand()}
+}
+
+func (s *server) providerName(id string) string {
+	if p, err := s.OAuth.Provider(id); err == nil {
+		return p.Name()
+	}
+	return id
+}
+
+// beginSignIn answers POST /signin/:provider.
+func (s *server) beginSignIn(c echo.Context) error {
+	fields, err := s.guarded(c)
+	if err != nil {
+		return err
+	}
+	target := s.returnTo(c, fields)
+	s.cookies.setReturnTo(c, target)
+	id := c.Param("provider")
+	entryOf(c).provider = id
+	if id == "email" {
+		return s.beginMagicLink(c, fields, target)
+	}
+	linkTo, err := s.linkingUser(c)
+	if err != nil {
+		return err
+	}
+	attempt, location, err := s.OAuth.Begin(c.Request().Context(), id, s.url("/callback/"+id, nil), target, linkTo, c.QueryParams())
+	if err != nil {
+		return err
+	}
+	if err := s.cookies.keepAttempt(c, attempt); err != nil {
+		return err
+	}
+	return s.answer(c, fields, location)
+}
+
+// linkingUser is who is signed in here and so asks to link another account; 0
+// for somebody who asks to be signed in.
+func (s *server) linkingUser(c echo.Context) (int32, error) {
+	token := s.cookies.session(c)
+	if token == "" {
+		return 0, nil
+	}
+	user, _, err := s.Sessions.Current(c.Request().Context(), token)
+	if errors.Is(err, flows.ErrNoSession) {
+		return 0, nil
+	}
+	return user.ID, err
+}
+
+// completeOAuth answers GET /callback/:provider, where the provider sends the
+// browser back to.
+func (s *server) completeOAuth(c echo.Context) error {
+	id, answer := c.Param("provider"), c.QueryParams()
+	entryOf(c).provider = id
+	state := answer.Get("state")
+	if posted, ok := s.cookies.takeAnswer(c, state); ok {
+		answer = posted
+	}
+	attempt, ok := s.cookies.takeAttempt(c, state)
+	if !ok {
+		if _, err := s.OAuth.Provider(id); err != nil {
+			return err
+		}
+		// No record in this browser: an answer that somebody else asked for,
+		// a second answer, or a sign-in older than the record. Login CSRF ends
+		// here, before the provider is asked anything (security O-7).
+		return &flows.Error{Code: flows.OAuthCallback, Reason: flows.ReasonAttemptMissing}
+	}
+	in, err := s.OAuth.Complete(c.Request().Context(), attempt, id, answer, s.cookies.session(c))
+	if err != nil {
+		return err
+	}
+	s.cookies.setLastUsed(c, id)
+	return s.enter(c, nil, in)
+}
+
+// receiveFormPost answers POST /callback/:provider of a provider that posts its
+// answer (Apple). Such a post comes from another site, without our cookies, so
+// it only carries the answer over to a request that has them.
+func (s *server) receiveFormPost(c echo.Context) error {
+	p, err := s.OAuth.Provider(c.Param("provider"))
+	if err != nil {
+		return err
+	}
+	if !p.FormPost() {
+		return echo.ErrMethodNotAllowed
+	}
+	answer, err := form(c)
+	if err != nil {
+		return err
+	}
+	state := answer.Get("state")
+	if state == "" || len(answer.Encode()) > 2500 {
+		return &flows.Error{Code: flows.OAuthCallback, Reason: string(providers.ReasonAnswerInvalid)}
+	}
+	if err := s.cookies.keepAnswer(c, state, answer); err != nil {
+		return err
+	}
+	c.Response().Header().Set("Location", s.url("/callback/"+p.ID(), url.Values{"state": {state}}))
+	return c.NoContent(http.StatusSeeOther)
+}
+
+// enter puts the session of a sign-in into the browser, completes a link that
+// waited for it, and sends the browser on.
+func (s *server) enter(c echo.Context, fields url.Values, in flows.SignedIn) error {
+	entry := entryOf(c)
+	if pending := s.cookies.pendingLink(c); pending.UserID != 0 {
+		s.cookies.clear(c, pendingCookie)
+		linked, done, err := s.OAuth.FinishLink(c.Request().Context(), pending, in.User.ID, in.Token)
+		if err != nil {
+			// The sign-in itself stands: say so in the log and go on with it.
+			entry.note = "link not finished: " + err.Error()
+		}
+		if done {
+			in = linked
+		}
+	}
+	if err := s.cookies.setSession(c, in.Token, in.Session.Expires); err != nil {
+		return err
+	}
+	s.cookies.renewCSRF(c)
+	entry.user = in.User.ID
+	return s.answer(c, fields, in.ReturnTo)
+}
