@@ -3,6 +3,8 @@ package flows
 import (
 	"errors"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
@@ -27,7 +29,7 @@ var domains = idna.New(
 // mailbox's host says they mean, so they are kept.
 func ParseAddress(raw string) (string, error) {
 	s := strings.Trim(norm.NFC.String(raw), " \t\r\n\f\v")
-	if len(s) > 254 || strings.Count(s, "@") != 1 {
+	if !utf8.ValidString(raw) || strings.ContainsFunc(s, invisible) || len(s) > 254 || strings.Count(s, "@") != 1 {
 		return "", errAddress
 	}
 	local, domain, _ := strings.Cut(s, "@")
@@ -44,6 +46,10 @@ func ParseAddress(raw string) (string, error) {
 	}
 	return address, nil
 }
+
+// invisible reports what IDNA would drop silently: a domain that looks like
+// another must not become it.
+func invisible(r rune) bool { return unicode.In(r, unicode.Cf, unicode.Cc, unicode.Z) && r > 0x7f }
 
 // isDotAtom is RFC 5321 §4.1.2 Dot-string, 1 to 64 bytes of ASCII.
 func isDotAtom(s string) bool {

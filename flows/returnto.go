@@ -94,7 +94,7 @@ func hasHostileByte(s string) bool {
 
 func (r ReturnTo) allows(u *url.URL) bool {
 	host := strings.ToLower(u.Hostname())
-	if host == "" || strings.HasSuffix(host, ".") || strings.HasSuffix(u.Host, ":") {
+	if host == "" || host[0] == '.' || strings.HasSuffix(host, ".") || strings.HasSuffix(u.Host, ":") {
 		return false
 	}
 	if u.Scheme == r.base.Scheme && strings.EqualFold(u.Host, r.base.Host) {
