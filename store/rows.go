@@ -1,0 +1,71 @@
+package store
+
+import "time"
+
+// A User is a person. An empty string stands for NULL.
+type User struct {
+	ID            int32
+	Name          string
+	Email         string // lower case, and proven: nothing unverified is stored
+	EmailVerified *time.Time
+	Image         string
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+}
+
+// An Account is a person's identity at one provider.
+type Account struct {
+	ID                 int32
+	CompoundID         string // hex SHA-256 of provider:provider_account_id
+	UserID             int32
+	Type               string // "oauth"
+	Provider           string
+	ProviderAccountID  string
+	RefreshToken       string // sealed by flows
+	AccessToken        string // sealed by flows
+	AccessTokenExpires *time.Time
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+}
+
+// A Session is one signed-in browser.
+type Session struct {
+	ID           int32
+	UserID       int32
+	Expires      time.Time
+	SessionToken string // as stored: a hash
+	AccessToken  string // as stored: a hash
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
+// A VerificationToken lets whoever holds its secret sign in as Identifier.
+type VerificationToken struct {
+	Identifier string
+	Token      string // as stored: a keyed hash
+	Expires    time.Time
+	CreatedAt  time.Time
+}
+
+// Lifetimes of a session. The database's clock decides.
+type Lifetimes struct {
+	Idle     time.Duration // until it ends without use
+	Update   time.Duration // how often use is written down at most
+	Absolute time.Duration // from its beginning, however much it is used
+}
+
+// A NewSession is a session to begin.
+type NewSession struct {
+	SessionToken string // as stored
+	AccessToken  string // as stored
+	Replaces     string // stored token of the session this browser had; it ends
+	Lifetimes
+	MaxPerUser int // the oldest beyond it end; 0 is no limit
+}
+
+// SignedIn is what a sign-in made.
+type SignedIn struct {
+	User    User
+	Session Session
+	NewUser bool
+}

@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Session returns the live session with that stored token and its user, in one
+// statement, which also moves its end when a write is due. ErrNotFound: there
+// is none, it is over, or its user is gone. A session that is being ended is
+// never brought back: the UPDATE finds no row then (security S-3, S-4).
+func (s *Store) Session(ctx context.Context, sessionToken string, l Lifetimes) (u User, ses Session, err error) {
+	err = s.do(ctx, "session", func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	WITH slid AS (
+		UPDATE sessions
+		SET expires = least(now() + $2::float8 * interval '1 second', created_at + $4::float8 * interval '1 second'), updated_at = now()
+		WHERE session_token = $1::varchar AND expires > now() AND created_at + $4::float8 * interval '1 second' > now()
+			AND least(now() + $2::float8 * interval '1 second', created_at + $4::float8 * interval '1 second') > expires + $3::float8 * interval '1 second'
+		RETURNING id, expires, updated_at
+	)
+	SELECT u.id, coalesce(u.name, ''), coalesce(u.email, ''), u.email_verified, coalesce(u.image, ''), u.created_at, u.updated_at,
+		s.id, s.user_id, coalesce(slid.expires, s.expires), s.session_token, s.access_token, s.created_at, coalesce(slid.updated_at, s.updated_at)
+	FROM sessions s JOIN users u ON u.id = s.user_id LEFT JOIN slid ON slid.id = s.id
+	WHERE s.session_token = $1::varchar AND s.expires > now() AND s.created_at + $4::float8 * interval '1 second' > now()`,
+			sessionToken, l.Idle.Seconds(), l.Update.Seconds(), l.Absolute.Seconds()).Scan(
+			&u.ID, &u.Name, &u.Email, &u.EmailVerified, &u.Image, &u.CreatedAt, &u.UpdatedAt,
+			&ses.ID, &ses.UserID, &ses.Expires, &ses.SessionToken, &ses.AccessToken, &ses.CreatedAt, &ses.UpdatedAt)
+	})
+	return u, ses, err
+}
+
+// end deletes the sessions that where selects and tells every replica, in one
+// statement (security S-5). It returns how many there were.
+func (s *Store) end(ctx context.Context, op, where string, args ...any) (n int, err error) {
+	err = s.do(ctx, op, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	WITH ended AS (DELETE FROM sessions WHERE `+where+` RETURNING session_token)
+	SELECT count(pg_notify('gatepost_session', session_token)) FROM ended`, args...).Scan(&n)
+	})
+	return n, err
+}
+
+// EndSession ends the session with that stored token, if there is one.
+func (s *Store) EndSession(ctx context.Context, sessionToken string) error {
+	_, err := s.end(ctx, "end session", "session_token = $1", sessionToken)
+	return err
+}
+
+// EndSessionByID ends one session of a user; ErrNotFound when it is not theirs.
+func (s *Store) EndSessionByID(ctx context.Context, userID, sessionID int32) error {
+	n, err := s.end(ctx, "end session by id", "user_id = $1 AND id = $2", userID, sessionID)
+	if err == nil && n == 0 {
+		err = wrap("end session by id", ErrNotFound)
+	}
+	return err
+}
+
+// EndOtherSessions ends a user's sessions but the one with the stored token keep.
+func (s *Store) EndOtherSessions(ctx context.Context, userID int32, keep string) (int, error) {
+	return s.end(ctx, "end other sessions", "user_id = $1 AND session_token <> $2", userID, keep)
+}
+
+// EndAllSessions ends every session of a user.
+func (s *Store) EndAllSessions(ctx context.Context, userID int32) (int, error) {
+	return s.end(ctx, "end all sessions", "user_id = $1", userID)
+}
+
+// SessionsOf lists a user's live sessions, the newest first.
+func (s *Store) SessionsOf(ctx context.Context, userID int32) (list []Session, err error) {
+	err = s.do(ctx, "sessions of user", func(ctx context.Context) error {
+		rows, _ := s.pool.Query(ctx, `
+	SELECT id, user_id, expires, session_token, access_token, created_at, updated_at FROM sessions
+	WHERE user_id = $1 AND expires > now() ORDER BY created_at DESC, id DESC`, userID)
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Session])
+		return err
+	})
+	return list, err
+}
+
+// AccountsOf lists the provider accounts of a user, the oldest first.
+func (s *Store) AccountsOf(ctx context.Context, userID int32) (list []Account, err error) {
+	err = s.do(ctx, "accounts of user", func(ctx context.Context) error {
+		rows, _ := s.pool.Query(ctx, `
+	SELECT id, compound_id, user_id, type, provider, provider_account_id, coalesce(refresh_token, ''), coalesce(access_token, ''), access_token_expires, created_at, updated_at
+	FROM accounts WHERE user_id = $1 ORDER BY id`, userID)
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Account])
+		return err
+	})
+	return list, err
+}
+
+// Unlink removes an account from its user, ends the user's sessions but
+// keepSession, and kills links mailed to them (security L-5). ErrLastWayIn: no
+// other account and no verified address would be left (L-9).
+func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession string) error {
+	return s.do(ctx, "unlink", func(ctx context.Context) error {
+		var exists bool
+		var removed int
+		err := s.pool.QueryRow(ctx, `
+	WITH owner AS (
+		SELECT id, email, email_verified FROM users WHERE id = $1 FOR UPDATE
+	), mine AS (
+		SELECT id FROM accounts WHERE id = $2 AND user_id = $1
+	), removed AS (
+		DELETE FROM accounts a USING owner, mine
+		WHERE a.id = mine.id AND (owner.email_verified IS NOT NULL OR EXISTS (SELECT FROM accounts o WHERE o.user_id = $1 AND o.id <> $2))
+		RETURNING a.id
+	), ended AS (
+		DELETE FROM sessions s USING removed WHERE s.user_id = $1 AND s.session_token <> $3 RETURNING s.session_token
+	), forgotten AS (
+		DELETE FROM verification_tokens v USING owner, removed WHERE v.identifier = owner.email RETURNING v.id
+	)
+	SELECT EXISTS (SELECT FROM mine), (SELECT count(*) FROM removed), (SELECT count(pg_notify('gatepost_session', session_token)) FROM ended)`,
+			userID, accountID, keepSession).Scan(&exists, &removed, new(int))
+		switch {
+		case err != nil:
+			return err
+		case !exists:
+			return ErrNotFound
+		case removed == 0:
+			return ErrLastWayIn
+		}
+		return nil
+	})
+}
+
+// Users lists the users with that address, or the newest ones for "".
+func (s *Store) Users(ctx context.Context, email string, limit int) (list []User, err error) {
+	err = s.do(ctx, "users", func(ctx context.Context) error {
+		rows, _ := s.pool.Query(ctx, `
+	SELECT id, coalesce(name, ''), coalesce(email, ''), email_verified, coalesce(image, ''), created_at, updated_at FROM users
+	WHERE $1::varchar = '' OR lower(email) = lower($1::varchar) ORDER BY id DESC LIMIT $2`, email, limit)
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[User])
+		return err
+	})
+	return list, err
+}
+
+// Sweep deletes up to batch sessions and batch tokens that are over, unless
+// another replica is at it (security S-15).
+func (s *Store) Sweep(ctx context.Context, batch int) (n int, err error) {
+	err = s.do(ctx, "sweep", func(ctx context.Context) error {
+		err := s.pool.QueryRow(ctx, `
+	WITH turn AS (SELECT 1 WHERE pg_try_advisory_xact_lock(7283460112345)),
+	s AS (DELETE FROM sessions WHERE id IN (SELECT id FROM sessions, turn WHERE expires < now() LIMIT $1 FOR UPDATE OF sessions SKIP LOCKED) RETURNING 1),
+	v AS (DELETE FROM verification_tokens WHERE id IN (SELECT id FROM verification_tokens, turn WHERE expires < now() LIMIT $1 FOR UPDATE OF verification_tokens SKIP LOCKED) RETURNING 1)
+	SELECT (SELECT count(*) FROM s) + (SELECT count(*) FROM v)`, batch).Scan(&n)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,213 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Facts are what the rows say about a provider's answer. 0 is nobody.
+type Facts struct {
+	Owner            int32 // has the account
+	Current          int32 // whom the replaced session signs in
+	CurrentSince     time.Time
+	Namesake         int32 // has the verified address
+	NamesakeVerified bool
+}
+
+// An OAuthSignIn is a provider's answer, ready to be written.
+type OAuthSignIn struct {
+	Account Account
+	User    User // Name, Image, and Email only when it is proven
+	Session NewSession
+	LinkTo  int32 // the user who asked to link the account; 0 is a sign-in
+}
+
+// The parts that every statement that begins a session shares. They read from
+// a CTE who(user_id), and take the parameters $1 session_token, $2
+// access_token, $3 replaced token, $4 idle s, $5 absolute s, $6 most sessions.
+// Whatever ends a session tells all replicas in the same statement.
+const beginSession = `
+	, begun AS (
+		INSERT INTO sessions (user_id, expires, session_token, access_token)
+		SELECT user_id, now() + least($4::float8, $5::float8) * interval '1 second', $1::varchar, $2::varchar FROM who
+		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
+	), surplus AS (
+		SELECT s.id FROM sessions s JOIN who ON s.user_id = who.user_id
+		WHERE $6::int > 0 AND s.session_token <> $3::varchar
+		ORDER BY s.created_at DESC, s.id DESC OFFSET greatest($6::int - 1, 0)
+	), ended AS (
+		DELETE FROM sessions s USING who
+		WHERE $3::varchar <> '' AND s.session_token = $3::varchar OR s.id IN (SELECT id FROM surplus)
+		RETURNING s.session_token
+	), told AS (
+		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended
+	)`
+
+func sessionArgs(n NewSession) []any {
+	return []any{n.SessionToken, n.AccessToken, n.Replaces, n.Idle.Seconds(), n.Absolute.Seconds(), n.MaxPerUser}
+}
+
+// SignInByAccount signs in the owner of in.Account, or a new user with it, in
+// one statement. It acts only where nothing is left to decide: LinkTo is 0, and
+// the account has an owner, or neither account nor address is known. Otherwise
+// SignedIn.User.ID is 0 and Facts say what is known.
+//
+// A known account gets the new tokens and keeps its refresh token if none came.
+// Of concurrent first sign-ins of one identity one creates the user, and the
+// others, retried, sign in as its owner.
+func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out SignedIn, f Facts, err error) {
+	a := in.Account
+	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
+		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, in.User.Name, in.User.Email, in.User.Image, in.LinkTo)
+	err = s.do(ctx, "sign in by account", func(ctx context.Context) error {
+		out, f = SignedIn{}, Facts{}
+		var current, namesake, owner *int32
+		var since *time.Time
+		var verified, created *bool
+		row := s.pool.QueryRow(ctx, `
+	WITH owner AS (
+		SELECT a.user_id AS id FROM accounts a JOIN users u ON u.id = a.user_id WHERE a.compound_id = $7::varchar
+	), current AS (
+		SELECT user_id AS id, created_at FROM sessions WHERE $3::varchar <> '' AND session_token = $3::varchar AND expires > now()
+	), namesake AS (
+		SELECT id, email_verified IS NOT NULL AS verified FROM users
+		WHERE $15::varchar <> '' AND email = $15::varchar
+	), made AS (
+		INSERT INTO users (name, email, email_verified, image)
+		SELECT nullif($14::varchar, ''), nullif($15::varchar, ''), CASE WHEN $15::varchar <> '' THEN now() END, nullif($16::text, '')
+		WHERE $17::int = 0 AND NOT EXISTS (SELECT FROM owner) AND NOT EXISTS (SELECT FROM namesake)
+			AND NOT EXISTS (SELECT FROM accounts WHERE compound_id = $7::varchar)
+		RETURNING id, name, email, email_verified, image, created_at, updated_at
+	), linked AS (
+		INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id, refresh_token, access_token, access_token_expires)
+		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz FROM made
+		RETURNING id
+	), refreshed AS (
+		UPDATE accounts SET refresh_token = coalesce(nullif($11::text, ''), refresh_token), access_token = nullif($12::text, ''),
+			access_token_expires = $13::timestamptz, updated_at = now()
+		WHERE $17::int = 0 AND compound_id = $7::varchar AND EXISTS (SELECT FROM owner)
+		RETURNING id
+	), who AS (
+		SELECT id AS user_id FROM made UNION ALL SELECT id FROM owner WHERE $17::int = 0
+	)`+beginSession+`
+	SELECT (SELECT id FROM owner), (SELECT id FROM current), (SELECT created_at FROM current),
+		(SELECT id FROM namesake), (SELECT verified FROM namesake), EXISTS (SELECT FROM made),
+		u.*, b.*, (SELECT n FROM told)
+	FROM (SELECT 1) one
+	LEFT JOIN begun b ON true
+	LEFT JOIN LATERAL (
+		SELECT id, coalesce(name, ''), coalesce(email, ''), email_verified, coalesce(image, ''), created_at, updated_at FROM made
+		UNION ALL
+		SELECT id, coalesce(name, ''), coalesce(email, ''), email_verified, coalesce(image, ''), created_at, updated_at FROM users WHERE id = b.user_id
+	) u ON true`, args...)
+		var n nullableSignedIn
+		if err := row.Scan(append([]any{&owner, &current, &since, &namesake, &verified, &created}, n.into()...)...); err != nil {
+			return err
+		}
+		f = Facts{Owner: deref(owner), Current: deref(current), CurrentSince: deref(since), Namesake: deref(namesake), NamesakeVerified: deref(verified)}
+		out = n.signedIn()
+		out.NewUser = out.User.ID != 0 && deref(created)
+		return nil
+	})
+	if errors.Is(err, ErrUnavailable) {
+		out, err = s.reread(ctx, in.Session.SessionToken, err)
+	}
+	return out, f, err
+}
+
+// SignInByLinking adds in.Account to userID and begins a session, in one
+// statement. All other sessions of that user end, and links mailed to them die
+// (security L-5). The user's own columns stay as they are (L-3).
+//
+// It returns ErrConflict when somebody has the account, or when
+// requireVerified is not "" and is not the user's verified address.
+func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerified string, in OAuthSignIn) (out SignedIn, err error) {
+	a := in.Account
+	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
+		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, userID, requireVerified)
+	err = s.do(ctx, "sign in by linking", func(ctx context.Context) error {
+		var n nullableSignedIn
+		row := s.pool.QueryRow(ctx, `
+	WITH target AS (
+		SELECT id, name, email, email_verified, image, created_at, updated_at FROM users
+		WHERE id = $14::int AND ($15::varchar = '' OR email = $15::varchar AND email_verified IS NOT NULL)
+		FOR UPDATE
+	), linked AS (
+		INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id, refresh_token, access_token, access_token_expires)
+		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz
+		FROM target WHERE NOT EXISTS (SELECT FROM accounts WHERE compound_id = $7::varchar)
+		RETURNING user_id
+	), who AS (
+		SELECT user_id FROM linked
+	), begun AS (
+		INSERT INTO sessions (user_id, expires, session_token, access_token)
+		SELECT user_id, now() + least($4::float8, $5::float8) * interval '1 second', $1::varchar, $2::varchar FROM who
+		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
+	), ended AS (
+		DELETE FROM sessions s USING who
+		WHERE s.user_id = who.user_id OR $3::varchar <> '' AND s.session_token = $3::varchar
+		RETURNING s.session_token
+	), told AS (
+		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended WHERE $6::int >= 0
+	), forgotten AS (
+		DELETE FROM verification_tokens v USING target, who WHERE v.identifier = target.email RETURNING v.id
+	)
+	SELECT t.id, coalesce(t.name, ''), coalesce(t.email, ''), t.email_verified, coalesce(t.image, ''), t.created_at, t.updated_at, b.*, (SELECT n FROM told)
+	FROM begun b JOIN target t ON t.id = b.user_id`, args...)
+		err := row.Scan(n.into()...)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrConflict
+		}
+		out = n.signedIn()
+		return err
+	})
+	if errors.Is(err, ErrUnavailable) {
+		out, err = s.reread(ctx, in.Session.SessionToken, err)
+	}
+	return out, err
+}
+
+// reread answers for a statement whose connection was lost before its answer
+// came: the session's token is ours alone, so a row that has it proves that the
+// statement was committed (security K-P5).
+func (s *Store) reread(ctx context.Context, sessionToken string, lost error) (SignedIn, error) {
+	user, session, err := s.Session(ctx, sessionToken, Lifetimes{Idle: time.Hour, Update: 10 * time.Hour, Absolute: 24 * time.Hour})
+	if err != nil {
+		return SignedIn{}, lost
+	}
+	return SignedIn{User: user, Session: session}, nil
+}
+
+// nullableSignedIn scans a user and a session that may both be absent.
+type nullableSignedIn struct {
+	userID, sessionID, sessionUser    *int32
+	name, email, image, token, access *string
+	verified, made, changed           *time.Time
+	expires, begun, touched           *time.Time
+	notified                          *int64
+}
+
+func (n *nullableSignedIn) into() []any {
+	return []any{&n.userID, &n.name, &n.email, &n.verified, &n.image, &n.made, &n.changed,
+		&n.sessionID, &n.sessionUser, &n.expires, &n.token, &n.access, &n.begun, &n.touched, &n.notified}
+}
+
+func (n *nullableSignedIn) signedIn() SignedIn {
+	if n.userID == nil || n.sessionID == nil {
+		return SignedIn{}
+	}
+	return SignedIn{
+		User:    User{*n.userID, deref(n.name), deref(n.email), n.verified, deref(n.image), deref(n.made), deref(n.changed)},
+		Session: Session{*n.sessionID, deref(n.sessionUser), deref(n.expires), deref(n.token), deref(n.access), deref(n.begun), deref(n.touched)},
+	}
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}

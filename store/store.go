@@ -1,0 +1,189 @@
+// Package store keeps users, accounts, sessions and verification tokens in
+// Postgres. It knows the four tables and one statement per flow, never why.
+//
+// Every call ends within Options.Timeout. No statement names a schema: the
+// connection's search_path does. Errors name the operation, never a value.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+var (
+	ErrNotFound    = errors.New("not found")
+	ErrConflict    = errors.New("belongs to somebody else")
+	ErrLastWayIn   = errors.New("the last way to sign in")
+	ErrUnavailable = errors.New("the database cannot be asked")
+	ErrInvalid     = errors.New("a value does not fit its column")
+)
+
+// Options say how to reach the database.
+type Options struct {
+	URL         string
+	DirectURL   string        // past a transaction pooler, for LISTEN and locks; "" is URL
+	Schema      string        // search_path; "" leaves the role's own
+	MaxConns    int32         // 0 is 10
+	ExecMode    string        // pgx's default_query_exec_mode; behind PgBouncer cache_describe or exec
+	Timeout     time.Duration // of one call; 0 is 2 s
+	InsecureTLS bool          // allows a remote server without verified TLS
+	Tracer      pgx.QueryTracer
+}
+
+// Store is safe for concurrent use.
+type Store struct {
+	pool    *pgxpool.Pool
+	timeout time.Duration
+}
+
+// Open prepares a pool. It does not connect, so that a database that is away
+// delays nothing but the calls that need it.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	c, err := poolConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, errors.New("open store: the pool was refused")
+	}
+	timeout := o.Timeout
+	if timeout == 0 {
+		timeout = 2 * time.Second
+	}
+	return &Store{pool, timeout}, nil
+}
+
+func poolConfig(o Options) (*pgxpool.Config, error) {
+	c, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		// ParseConfig's error repeats the URL with its password (security K-P10).
+		return nil, errors.New("open store: the database URL cannot be read; want postgres://user:password@host:5432/name")
+	}
+	if err := verifyTLS(c.ConnConfig, o.InsecureTLS); err != nil {
+		return nil, err
+	}
+	c.MaxConns = 10
+	if o.MaxConns > 0 {
+		c.MaxConns = o.MaxConns
+	}
+	c.MaxConnLifetime, c.MaxConnLifetimeJitter = time.Hour, 10*time.Minute
+	c.MaxConnIdleTime, c.HealthCheckPeriod, c.PingTimeout = 5*time.Minute, 30*time.Second, time.Second
+	configure(c.ConnConfig, o)
+	return c, nil
+}
+
+func configure(c *pgx.ConnConfig, o Options) {
+	c.ConnectTimeout = 3 * time.Second
+	c.Tracer = o.Tracer
+	if o.Schema != "" {
+		c.RuntimeParams["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
+	}
+	switch o.ExecMode {
+	case "exec":
+		c.DefaultQueryExecMode = pgx.QueryExecModeExec
+	case "cache_describe":
+		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	default:
+		// A pooler in transaction mode refuses startup parameters it does not
+		// know, so these are set only on direct connections.
+		c.RuntimeParams["statement_timeout"] = "5000"
+		c.RuntimeParams["lock_timeout"] = "3000"
+		c.RuntimeParams["idle_in_transaction_session_timeout"] = "10000"
+	}
+}
+
+// verifyTLS refuses a connection over a network whose server proves nothing:
+// pgx's default quietly falls back to clear text (security K-P7).
+func verifyTLS(c *pgx.ConnConfig, insecure bool) error {
+	if insecure || isLocal(c.Host) {
+		return nil
+	}
+	if c.TLSConfig == nil || c.TLSConfig.InsecureSkipVerify || len(c.Fallbacks) > 0 && c.Fallbacks[0].TLSConfig == nil {
+		return fmt.Errorf("open store: the server %s is not verified; add sslmode=verify-full to the database URL, or set database.insecure_tls", c.Host)
+	}
+	return nil
+}
+
+func isLocal(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.HasPrefix(host, "/") || host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Close ends all connections.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ready reports whether the database answers within a second.
+func (s *Store) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return wrap("ping", s.pool.Ping(ctx))
+}
+
+// do runs fn under the deadline of one call, and once more when the server is
+// known not to have acted or has only lost a plan (security K-P4, K-P6, K-P8).
+func (s *Store) do(ctx context.Context, op string, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	err := fn(ctx)
+	if err != nil && ctx.Err() == nil && retryable(err) {
+		err = fn(ctx)
+	}
+	return wrap(op, err)
+}
+
+func retryable(err error) bool {
+	switch code(err) {
+	case "0A000", "26000", "25006", "23505", "57P01", "40001", "40P01":
+		return true
+	}
+	return pgconn.SafeToRetry(err)
+}
+
+func code(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code
+	}
+	return ""
+}
+
+// wrap names the operation and the kind of fault. Postgres's own texts may
+// contain values, so only code and constraint remain (security K-P10).
+func wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, known := range []error{ErrNotFound, ErrConflict, ErrLastWayIn} {
+		if errors.Is(err, known) {
+			return fmt.Errorf("%s: %w", op, known)
+		}
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("%s: %w", op, ErrNotFound)
+	case !ok: // no answer: refused, reset, out of time
+		kind := "no connection"
+		if errors.Is(err, context.DeadlineExceeded) {
+			kind = "out of time"
+		} else if errors.Is(err, context.Canceled) {
+			kind = "cancelled"
+		}
+		return fmt.Errorf("%s: %w (%s)", op, ErrUnavailable, kind)
+	case pg.Code == "22001", pg.Code == "22021":
+		return fmt.Errorf("%s: %w (%s)", op, ErrInvalid, pg.Code)
+	case pg.Code == "23505":
+		return fmt.Errorf("%s: %w (%s)", op, ErrConflict, pg.ConstraintName)
+	case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"), pg.Code == "55P03", pg.Code == "25006":
+		return fmt.Errorf("%s: %w (%s)", op, ErrUnavailable, pg.Code)
+	}
+	return fmt.Errorf("%s: Postgres error %s %s", op, pg.Code, pg.ConstraintName)
+}
