@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+)
+
+// A VerificationRequest is a sign-in mail about to be sent.
+type VerificationRequest struct {
+	Identifier string // the address
+	Token      string // of the link, as stored
+	CodeToken  string // of the code, without the count of tries
+	TTL        time.Duration
+	CodeTries  int
+	AddressKey string // keyed hashes that limits are counted by; "" is no limit
+	ClientKey  string
+	Limits     MailLimits
+}
+
+// MailLimits bound how many mails are sent; 0 is no limit.
+type MailLimits struct {
+	AddressPerWindow int
+	AddressPerDay    int
+	ClientPerWindow  int
+	Window           time.Duration
+}
+
+// RequestVerification stores the link's and the code's tokens, unless a limit is
+// reached (granted is false then, and nothing is written).
+//
+// Limits are rows too, so that they hold on every replica, after a restart, and
+// after the tokens are spent: each mail takes the first free slot of each of
+// its limits, "limit:<key>:<window>:<slot>", and the unique index on token
+// settles who gets the last one. Of links for one address the newest three live.
+func (s *Store) RequestVerification(ctx context.Context, r VerificationRequest) (granted bool, err error) {
+	window := max(r.Limits.Window, time.Minute).Seconds()
+	err = s.do(ctx, "request verification", func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	WITH limits (key, most, secs) AS (
+		SELECT key, most, secs FROM (VALUES
+			('a:' || $6::text, $8::int, $11::float8), ('d:' || $6::text, $9::int, 86400), ('c:' || $7::text, $10::int, $11::float8)
+		) v (key, most, secs) WHERE most > 0 AND length(key) > 2
+	), slots AS (
+		SELECT l.key, 'limit:' || l.key || ':' || floor(extract(epoch FROM now()) / l.secs)::bigint || ':' || n AS token, n,
+			to_timestamp((floor(extract(epoch FROM now()) / l.secs) + 1) * l.secs) AS expires
+		FROM limits l, generate_series(1, l.most) n
+	), free AS (
+		SELECT DISTINCT ON (key) key, token, expires FROM slots
+		WHERE NOT EXISTS (SELECT FROM verification_tokens v WHERE v.token = slots.token) ORDER BY key, n
+	), granted AS (
+		SELECT (SELECT count(*) FROM free) = (SELECT count(*) FROM limits) AS ok
+	), counted AS (
+		INSERT INTO verification_tokens (identifier, token, expires) SELECT 'limit', token, expires FROM free, granted WHERE ok RETURNING 1
+	), stored AS (
+		INSERT INTO verification_tokens (identifier, token, expires)
+		SELECT $1::varchar, t, now() + $4::float8 * interval '1 second'
+		FROM granted, unnest(ARRAY[$2::text, $3::text || ':' || $5::int]) t WHERE ok RETURNING 1
+	), old AS (
+		DELETE FROM verification_tokens WHERE id IN (
+			SELECT v.id FROM verification_tokens v, granted
+			WHERE ok AND v.identifier = $1::varchar AND v.token NOT LIKE 'code:%' ORDER BY v.id DESC OFFSET 2
+		) RETURNING 1
+	)
+	SELECT ok FROM granted`,
+			r.Identifier, r.Token, r.CodeToken, r.TTL.Seconds(), r.CodeTries, r.AddressKey, r.ClientKey,
+			r.Limits.AddressPerWindow, r.Limits.AddressPerDay, r.Limits.ClientPerWindow, window).Scan(&granted)
+	})
+	if errors.Is(err, ErrConflict) { // lost the race for the last slots twice
+		return false, nil
+	}
+	return granted, err
+}
+
+// VerificationToken returns the live row that has one of tokens, and leaves it.
+func (s *Store) VerificationToken(ctx context.Context, tokens []string) (v VerificationToken, err error) {
+	err = s.do(ctx, "verification token", func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	SELECT identifier, token, expires, created_at FROM verification_tokens
+	WHERE token = ANY($1) AND expires > now() AND identifier <> 'limit' LIMIT 1`, tokens).Scan(&v.Identifier, &v.Token, &v.Expires, &v.CreatedAt)
+	})
+	return v, err
+}
+
+// CodeTokens are the forms under which a code may still be spent.
+func (s *Store) CodeTokens(codeToken string, tries int) []string {
+	forms := make([]string, tries)
+	for i := range forms {
+		forms[i] = codeToken + ":" + strconv.Itoa(i+1)
+	}
+	return forms
+}
+
+// maxTries is more than any configuration allows.
+const maxTries = 9
+
+// SpendCodeTry takes one try from a code and returns how many are left.
+// ErrNotFound: the code is spent, over, or out of tries. The row is locked while
+// it changes, so that parallel guesses each cost one.
+func (s *Store) SpendCodeTry(ctx context.Context, codeToken string) (left int, err error) {
+	err = s.do(ctx, "spend code try", func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	UPDATE verification_tokens
+	SET token = $1::text || ':' || (split_part(token, ':', 3)::int - 1), updated_at = now()
+	WHERE token = ANY($2) AND expires > now()
+	RETURNING split_part(token, ':', 3)::int`, codeToken, s.CodeTokens(codeToken, maxTries)).Scan(&left)
+	})
+	return left, err
+}
+
+// RevokeVerification deletes the rows that have one of tokens, and everything
+// else that was mailed to the same address.
+func (s *Store) RevokeVerification(ctx context.Context, tokens []string) error {
+	return s.do(ctx, "revoke verification", func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, `
+	DELETE FROM verification_tokens WHERE identifier <> 'limit' AND identifier IN (SELECT identifier FROM verification_tokens WHERE token = ANY($1))`, tokens)
+		return err
+	})
+}
+
+// SignInByVerification spends one of tokens and signs in the user of the address
+// that the row names, or a new one, in one statement. Of any number of
+// concurrent uses exactly one succeeds; for the others, and for tokens that are
+// over, it is ErrNotFound (security G-2, M-5).
+//
+// The first proof of an address ends whatever was attached to its user before
+// by somebody who had not proven it: sessions and provider accounts (L-4).
+func (s *Store) SignInByVerification(ctx context.Context, tokens []string, session NewSession) (out SignedIn, err error) {
+	err = s.do(ctx, "sign in by verification", func(ctx context.Context) error {
+		var n nullableSignedIn
+		var created bool
+		err := s.pool.QueryRow(ctx, `
+	WITH spent AS (
+		DELETE FROM verification_tokens WHERE token = ANY($7) AND expires > now() AND identifier <> 'limit' RETURNING id, identifier
+	), known AS (
+		SELECT u.id, u.name, u.email, u.email_verified, u.image, u.created_at, u.updated_at
+		FROM users u JOIN (SELECT DISTINCT identifier FROM spent) s ON u.email = s.identifier
+	), made AS (
+		INSERT INTO users (email, email_verified) SELECT DISTINCT identifier, now() FROM spent WHERE NOT EXISTS (SELECT FROM known)
+		RETURNING id, name, email, email_verified, image, created_at, updated_at
+	), proven AS (
+		UPDATE users u SET email_verified = now(), updated_at = now() FROM known k WHERE u.id = k.id AND k.email_verified IS NULL
+		RETURNING u.id, u.email_verified, u.updated_at
+	), detached AS (
+		DELETE FROM accounts a USING proven WHERE a.user_id = proven.id RETURNING a.id
+	), forgotten AS (
+		DELETE FROM verification_tokens v USING (SELECT DISTINCT identifier FROM spent) s
+		WHERE v.identifier = s.identifier AND v.id NOT IN (SELECT id FROM spent) RETURNING v.id
+	), who AS (
+		SELECT id AS user_id FROM made UNION ALL SELECT id FROM known
+	), begun AS (
+		INSERT INTO sessions (user_id, expires, session_token, access_token)
+		SELECT user_id, now() + least($4::float8, $5::float8) * interval '1 second', $1::varchar, $2::varchar FROM who
+		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
+	), surplus AS (
+		SELECT s.id FROM sessions s JOIN who ON s.user_id = who.user_id
+		WHERE $6::int > 0 AND s.session_token <> $3::varchar
+		ORDER BY s.created_at DESC, s.id DESC OFFSET greatest($6::int - 1, 0)
+	), ended AS (
+		DELETE FROM sessions s USING who
+		WHERE $3::varchar <> '' AND s.session_token = $3::varchar OR s.id IN (SELECT id FROM surplus) OR s.user_id IN (SELECT id FROM proven)
+		RETURNING s.session_token
+	), told AS (
+		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended
+	)
+	SELECT EXISTS (SELECT FROM made), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
+		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT n FROM told)
+	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,
+			append(sessionArgs(session), tokens)...).Scan(append([]any{&created}, n.into()...)...)
+		out = n.signedIn()
+		out.NewUser = created
+		return err
+	})
+	if errors.Is(err, ErrUnavailable) {
+		out, err = s.reread(ctx, session.SessionToken, err)
+	}
+	return out, err
+}
