@@ -79,7 +79,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if s.socket, err = socketDir(s.data); err != nil {
 		return nil, err
 	}
-	if err := owner.mkdir(s.socket, 0o755); err != nil {
+	if err := owner.mkdir(s.socket, 0o700); err != nil {
 		return nil, err
 	}
 	if err := s.initialise(ctx, bin, owner, o.Ephemeral); err != nil {
@@ -136,10 +136,7 @@ func (s *Server) run(ctx context.Context, bin string, owner account, o Options) 
 }
 
 func (s *Server) spawn(ctx context.Context, bin string, owner account, o Options, deadline time.Time) error {
-	args := []string{"-D", s.data, "-k", s.socket, "-c", "listen_addresses=", "-c", "max_connections=300"}
-	if owner.uid < 0 {
-		args = append(args, "-c", "unix_socket_permissions=0700")
-	}
+	args := []string{"-D", s.data, "-k", s.socket, "-c", "unix_socket_permissions=0700", "-c", "listen_addresses=", "-c", "max_connections=300"}
 	if o.Ephemeral {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}

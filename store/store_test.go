@@ -1,0 +1,509 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatepost/gatepost/migrations"
+	"github.com/gatepost/gatepost/store"
+	"github.com/gatepost/gatepost/store/devpg"
+	"github.com/gatepost/gatepost/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+var lifetimes = store.Lifetimes{Idle: 30 * 24 * time.Hour, Update: 24 * time.Hour, Absolute: 90 * 24 * time.Hour}
+
+func newSession(name string) store.NewSession {
+	return store.NewSession{SessionToken: "session " + name, AccessToken: "access " + name, Lifetimes: lifetimes, MaxPerUser: 20}
+}
+
+func answer(provider, subject, email, session string) store.OAuthSignIn {
+	return store.OAuthSignIn{
+		Account: store.Account{CompoundID: provider + ":" + subject, Type: "oauth", Provider: provider, ProviderAccountID: subject, RefreshToken: "r1", AccessToken: "a1"},
+		User:    store.User{Name: "Ada", Email: email},
+		Session: newSession(session),
+	}
+}
+
+// statements counts what reaches the server.
+type statements struct{ n atomic.Int32 }
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	s.n.Add(1)
+	return ctx
+}
+func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func query[T any](t *testing.T, url, sql string, args ...any) (v T) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := conn.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func exec(t *testing.T, url, sql string, args ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Each flow costs one statement.
+func TestStatementsPerFlow(t *testing.T) {
+	var count statements
+	s := storetest.OpenWith(t, store.Options{Tracer: &count})
+	ctx := t.Context()
+	steps := []struct {
+		name string
+		do   func() error
+	}{
+		{"new person", func() error {
+			_, _, err := s.SignInByAccount(ctx, answer("google", "1", "ada@example.org", "1"))
+			return err
+		}},
+		{"known account", func() error {
+			_, _, err := s.SignInByAccount(ctx, answer("google", "1", "ada@example.org", "2"))
+			return err
+		}},
+		{"session", func() error { _, _, err := s.Session(ctx, "session 2", lifetimes); return err }},
+		{"link", func() error { _, err := s.SignInByLinking(ctx, 1, "", answer("github", "1", "", "3")); return err }},
+		{"mail request", func() error {
+			_, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: "ada@example.org", Token: "t", CodeToken: "code:c", TTL: time.Minute, CodeTries: 5})
+			return err
+		}},
+		{"mail link", func() error { _, err := s.SignInByVerification(ctx, []string{"t"}, newSession("4")); return err }},
+		{"sign out", func() error { return s.EndSession(ctx, "session 4") }},
+	}
+	for _, step := range steps {
+		count.n.Store(0)
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if n := count.n.Load(); n != 1 {
+			t.Errorf("%s took %d statements, want 1", step.name, n)
+		}
+	}
+}
+
+// L-10: one identity signing in for the first time a hundred times at once.
+func TestConcurrentFirstSignIns(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url, MaxConns: 30, Timeout: 20 * time.Second})
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			in, _, err := s.SignInByAccount(t.Context(), answer("google", "1", "ada@example.org", fmt.Sprint(i)))
+			if err != nil || in.User.ID == 0 {
+				t.Errorf("sign-in %d: user %d, %v", i, in.User.ID, err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := query[string](t, url, "SELECT (SELECT count(*) FROM users) || ' ' || (SELECT count(*) FROM accounts)"); got != "1 1" {
+		t.Errorf("users and accounts: %s, want 1 1", got)
+	}
+}
+
+// G-2, M-5: a hundred uses of one link at once; the identity is the row's.
+func TestOneLinkSignsInOnce(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url, MaxConns: 30, Timeout: 20 * time.Second})
+	request(t, s, "ada@example.org", "t")
+	var won, lost atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			in, err := s.SignInByVerification(t.Context(), []string{"t"}, newSession(fmt.Sprint(i)))
+			switch {
+			case err == nil && in.User.Email == "ada@example.org" && in.User.EmailVerified != nil:
+				won.Add(1)
+			case errors.Is(err, store.ErrNotFound):
+				lost.Add(1)
+			default:
+				t.Errorf("%+v, %v", in, err)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 || lost.Load() != 99 {
+		t.Errorf("%d won and %d lost", won.Load(), lost.Load())
+	}
+	if n := query[int](t, url, "SELECT count(*) FROM sessions"); n != 1 {
+		t.Errorf("%d sessions, want 1", n)
+	}
+}
+
+func request(t *testing.T, s *store.Store, address, token string) {
+	t.Helper()
+	ok, err := s.RequestVerification(t.Context(), store.VerificationRequest{Identifier: address, Token: token, CodeToken: "code:" + token, TTL: time.Minute, CodeTries: 5})
+	if err != nil || !ok {
+		t.Fatalf("request: %v, %v", ok, err)
+	}
+}
+
+// L-4: whoever attached something to an address they had not proven loses it
+// when its owner proves it. S-6: the sessions end too.
+func TestFirstProofDetaches(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	exec(t, url, `INSERT INTO users (email) VALUES ('victim@example.org')`)
+	exec(t, url, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('x', 1, 'oauth', 'evil', '6')`)
+	exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES (1, now() + interval '1 day', 'theirs', 'theirs')`)
+	request(t, s, "victim@example.org", "t")
+	in, err := s.SignInByVerification(t.Context(), []string{"t"}, newSession("mine"))
+	if err != nil || in.User.ID != 1 || in.NewUser || in.User.EmailVerified == nil {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if got := query[string](t, url, "SELECT (SELECT count(*) FROM accounts) || ' ' || (SELECT string_agg(session_token, ',') FROM sessions)"); got != "0 session mine" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// L-2, L-3, L-7: what may be linked, and what linking leaves alone.
+func TestLinking(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	ctx := t.Context()
+	ada, _, err := s.SignInByAccount(ctx, answer("google", "1", "ada@example.org", "ada"))
+	if err != nil || !ada.NewUser {
+		t.Fatal(ada, err)
+	}
+	if _, f, err := s.SignInByAccount(ctx, answer("github", "1", "ada@example.org", "x")); err != nil || f.Namesake != ada.User.ID || !f.NamesakeVerified || f.Owner != 0 {
+		t.Errorf("same address: %+v, %v", f, err)
+	}
+	if _, err := s.SignInByLinking(ctx, ada.User.ID, "bob@example.org", answer("github", "1", "", "x")); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("address of another: %v", err)
+	}
+	if _, err := s.SignInByLinking(ctx, ada.User.ID, "", answer("google", "1", "", "x")); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("account that is taken: %v", err)
+	}
+	other := answer("github", "1", "new@example.org", "x")
+	other.User.Name = "Eve"
+	in, err := s.SignInByLinking(ctx, ada.User.ID, "ada@example.org", other)
+	if err != nil || in.User.Name != "Ada" || in.User.Email != "ada@example.org" {
+		t.Errorf("%+v, %v", in, err)
+	}
+	if _, _, err := s.Session(ctx, "session ada", lifetimes); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("L-5: the other session: %v", err)
+	}
+	// L-9
+	accounts, err := s.AccountsOf(ctx, ada.User.ID)
+	if err != nil || len(accounts) != 2 {
+		t.Fatal(accounts, err)
+	}
+	exec(t, url, "UPDATE users SET email_verified = NULL")
+	if err := s.Unlink(ctx, ada.User.ID, accounts[0].ID, "session x"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Unlink(ctx, ada.User.ID, accounts[1].ID, "session x"); !errors.Is(err, store.ErrLastWayIn) {
+		t.Errorf("last way in: %v", err)
+	}
+	if err := s.Unlink(ctx, 99, accounts[1].ID, ""); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("somebody else's account: %v", err)
+	}
+}
+
+// The refresh token of an earlier consent stays when none came; S-1: the old
+// session of the browser ends; S-14: so do the oldest beyond the limit.
+func TestKnownAccount(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	ctx := t.Context()
+	if _, _, err := s.SignInByAccount(ctx, answer("google", "1", "", "1")); err != nil {
+		t.Fatal(err)
+	}
+	again := answer("google", "1", "", "2")
+	again.Account.RefreshToken, again.Account.AccessToken, again.Session.Replaces = "", "a2", "session 1"
+	in, f, err := s.SignInByAccount(ctx, again)
+	if err != nil || in.NewUser || f.Current != in.User.ID {
+		t.Fatal(in, f, err)
+	}
+	if got := query[string](t, url, "SELECT refresh_token || ' ' || access_token || ' ' || (SELECT string_agg(session_token, ',') FROM sessions) FROM accounts"); got != "r1 a2 session 2" {
+		t.Error(got)
+	}
+	for i := range 5 {
+		more := answer("google", "1", "", fmt.Sprint("more", i))
+		more.Session.MaxPerUser = 3
+		if _, _, err := s.SignInByAccount(ctx, more); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := query[int](t, url, "SELECT count(*) FROM sessions"); n != 3 {
+		t.Errorf("%d sessions, want 3", n)
+	}
+}
+
+// S-3, S-4: what the database's clock says.
+func TestSessionSlides(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	for _, tt := range []struct {
+		name, expires, created string
+		found                  bool
+		slides                 bool
+	}{
+		{"fresh", "30 days", "0", true, false},
+		{"23 hours used", "29 days 1 hour", "-23 hours", true, false},
+		{"25 hours used", "28 days 23 hours", "-25 hours", true, true},
+		{"last second", "1 minute", "-30 days", true, true},
+		{"over", "-1 second", "-30 days", false, false},
+		{"past the absolute end", "10 days", "-90 days -1 second", false, false},
+		{"at the absolute end", "1 hour", "-89 days -23 hours", true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			exec(t, url, "TRUNCATE sessions, users RESTART IDENTITY")
+			exec(t, url, "INSERT INTO users (name) VALUES ('Ada')")
+			exec(t, url, "INSERT INTO sessions (user_id, expires, created_at, session_token, access_token) VALUES (1, now() + $1::interval, now() + $2::interval, 's', 'a')", tt.expires, tt.created)
+			before := query[time.Time](t, url, "SELECT expires FROM sessions")
+			_, ses, err := s.Session(t.Context(), "s", lifetimes)
+			if !tt.found {
+				if !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("got %v, want not found", err)
+				}
+				return
+			}
+			after := query[time.Time](t, url, "SELECT expires FROM sessions")
+			if err != nil || ses.UserID != 1 || after.After(before) != tt.slides || !ses.Expires.Equal(after) {
+				t.Errorf("%v: before %v, after %v, answered %v", err, before, after, ses.Expires)
+			}
+			if end := query[bool](t, url, "SELECT expires <= created_at + interval '90 days' FROM sessions"); !end {
+				t.Error("lives beyond the absolute end")
+			}
+		})
+	}
+}
+
+// M-8, M-12: limits hold and outlive the tokens; of links three live.
+func TestMailLimits(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url, MaxConns: 20, Timeout: 20 * time.Second})
+	ask := func(n int, address, client string) bool {
+		ok, err := s.RequestVerification(t.Context(), store.VerificationRequest{
+			Identifier: address, Token: fmt.Sprint(address, n), CodeToken: fmt.Sprint("code:", address, n), TTL: time.Minute, CodeTries: 5,
+			AddressKey: address, ClientKey: client, Limits: store.MailLimits{AddressPerWindow: 3, AddressPerDay: 10, ClientPerWindow: 5, Window: 24 * time.Hour}})
+		if err != nil {
+			t.Error(err)
+		}
+		return ok
+	}
+	var granted atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			if ask(i, "ada@example.org", "c1") {
+				granted.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := granted.Load(); n < 1 || n > 3 {
+		t.Errorf("%d of 20 at once granted, want at most 3", n)
+	}
+	exec(t, url, "DELETE FROM verification_tokens WHERE identifier <> 'limit'")
+	for i := range 4 {
+		ask(100+i, "ada@example.org", "c1")
+	}
+	if ask(200, "ada@example.org", "c2") {
+		t.Error("the limit of an address is forgotten with its tokens")
+	}
+	for i := range 6 {
+		ask(i, fmt.Sprintf("%d@example.org", i), "c3")
+	}
+	if ask(9, "9@example.org", "c3") {
+		t.Error("a client's limit does not hold over addresses")
+	}
+}
+
+func TestCodeTries(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url, MaxConns: 20, Timeout: 20 * time.Second})
+	request(t, s, "ada@example.org", "t")
+	var left, none atomic.Int32
+	var wg sync.WaitGroup
+	for range 30 {
+		wg.Go(func() {
+			if _, err := s.SpendCodeTry(t.Context(), "code:t"); errors.Is(err, store.ErrNotFound) {
+				none.Add(1)
+			} else if err == nil {
+				left.Add(1)
+			} else {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if left.Load() != 5 || none.Load() != 25 {
+		t.Errorf("%d guesses were taken, want 5", left.Load())
+	}
+	if _, err := s.SignInByVerification(t.Context(), s.CodeTokens("code:t", 5), newSession("x")); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("an exhausted code: %v", err)
+	}
+	if _, err := s.SignInByVerification(t.Context(), []string{"t"}, newSession("y")); err != nil {
+		t.Errorf("the link must survive wrong codes: %v", err)
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	seed, err := migrations.Files.ReadFile("0001_four_tables.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	for _, tt := range []struct {
+		name, before, want string
+	}{
+		{"empty database", "", ""},
+		{"the documented tables are there", string(seed), ""},
+		{"a further column", string(seed) + "ALTER TABLE users ADD note text", "+ users column 8 note text"},
+		{"another default", string(seed) + "ALTER TABLE sessions ALTER updated_at SET DEFAULT '2020-01-01'", "- sessions column 7 updated_at"},
+		{"an index missing", string(seed) + "DROP INDEX email", "- users index CREATE UNIQUE INDEX email ON users"},
+		{"a trigger", string(seed) + "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER g BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION f()", "+ users trigger g"},
+		{"what NextAuth 3 shipped", strings.NewReplacer("verification_tokens", "verification_requests", " type VARCHAR", " provider_type VARCHAR", " provider VARCHAR", " provider_id VARCHAR").Replace(string(seed)), "- accounts column 4 type"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url := storetest.EmptyURL(t)
+			if tt.before != "" {
+				exec(t, url, tt.before)
+			}
+			_, err := store.Migrate(ctx, url, "")
+			if tt.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if again, err := store.Migrate(ctx, url, ""); err != nil || len(again.Done) != 0 {
+					t.Errorf("second run: %v, %v", again, err)
+				}
+				if err := store.CheckSchema(ctx, url, ""); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			differs, ok := errors.AsType[*store.SchemaError](err)
+			if !ok || !strings.Contains(differs.Diff, tt.want) {
+				t.Errorf("got %v, want %q in the difference", err, tt.want)
+			}
+			if query[bool](t, url, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'gatepost')") {
+				t.Error("the refusal left something behind")
+			}
+		})
+	}
+}
+
+func TestMigrateConcurrentlyAndElsewhere(t *testing.T) {
+	url := storetest.EmptyURL(t)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := store.Migrate(t.Context(), url, "sign_in"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	s := storetest.OpenWith(t, store.Options{URL: url, Schema: "sign_in"})
+	if _, _, err := s.SignInByAccount(t.Context(), answer("google", "1", "", "1")); err != nil {
+		t.Error(err)
+	}
+	if n := query[int](t, url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"); n != 0 {
+		t.Errorf("%d tables in public", n)
+	}
+}
+
+// X-15: serving needs DML on four tables and nothing else. K-P6: the modes for
+// transaction poolers work.
+func TestRestrictedRoleAndExecModes(t *testing.T) {
+	url := storetest.URL(t)
+	role := fmt.Sprintf("r%d", time.Now().UnixNano())
+	exec(t, url, "CREATE ROLE "+role+" LOGIN")
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.Background(), url)
+		if err == nil {
+			conn.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role)
+			conn.Close(context.Background())
+		}
+	})
+	exec(t, url, "GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, sessions, users, verification_tokens TO "+role+"; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role)
+	for i, mode := range []string{"", "exec", "cache_describe"} {
+		s := storetest.OpenWith(t, store.Options{URL: strings.Replace(url, "user=gatepost", "user="+role, 1), ExecMode: mode})
+		name := fmt.Sprint("m", i)
+		if _, _, err := s.SignInByAccount(t.Context(), answer("google", name, "", name)); err != nil {
+			t.Errorf("mode %q: %v", mode, err)
+		}
+		request(t, s, name+"@example.org", name)
+		if _, err := s.SignInByVerification(t.Context(), []string{name}, newSession("v"+name)); err != nil {
+			t.Errorf("mode %q: %v", mode, err)
+		}
+		if _, _, err := s.Session(t.Context(), "session "+name, lifetimes); err != nil {
+			t.Errorf("mode %q: %v", mode, err)
+		}
+		if _, err := s.Sweep(t.Context(), 10); err != nil {
+			t.Errorf("mode %q: %v", mode, err)
+		}
+	}
+}
+
+// X-10, K-P4: a database that stops is ErrUnavailable at once, and is used again
+// when it is back.
+func TestDatabaseStopsAndStarts(t *testing.T) {
+	dir, err := os.MkdirTemp("", "gatepost-store-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(dir, 0o755)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	pg, err := devpg.Start(t.Context(), devpg.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Migrate(t.Context(), pg.URL(), ""); err != nil {
+		t.Fatal(err)
+	}
+	s := storetest.OpenWith(t, store.Options{URL: pg.URL()})
+	if _, _, err := s.SignInByAccount(t.Context(), answer("google", "1", "", "1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := pg.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Session(t.Context(), "session 1", lifetimes); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("stopped: %v", err)
+	}
+	if pg, err = devpg.Start(t.Context(), devpg.Options{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	defer pg.Stop()
+	if _, _, err := s.Session(t.Context(), "session 1", lifetimes); err != nil {
+		t.Errorf("back: %v", err)
+	}
+}
+
+// K-P7, K-P10: no clear text over a network, no password in an error.
+func TestOpenRefuses(t *testing.T) {
+	for _, url := range []string{"postgres://u:hunter2@db.example.org/x", "postgres://u:hunter2@db.example.org/x?sslmode=require", "postgres://u:hunter2@db.example.org:bad/x"} {
+		_, err := store.Open(t.Context(), store.Options{URL: url})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v", err)
+		}
+	}
+}
