@@ -1,0 +1,204 @@
+// Package mail writes the sign-in mail and hands it to an SMTP server. It
+// composes with jordan-wright/email and speaks SMTP itself, because that
+// library's own sending has no deadline and falls back to clear text.
+package mail
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+var (
+	ErrQueueFull = errors.New("the mail queue is full")
+	ErrClosed    = errors.New("the mail queue is closed")
+)
+
+// Config says how mail leaves.
+type Config struct {
+	From        string // an address, or Name <address>
+	Host        string // host:port
+	TLS         string // "starttls" (required, the default), "tls", or "none" (loopback only)
+	Username    string // "" for no authentication
+	Password    string
+	HelloName   string // "" is the domain of From
+	TemplateDir string // link.txt and link.html in it replace the built-in ones
+	CAFile      string // further roots for the server's certificate
+	QueueSize   int    // 0 is 1000
+	Attempts    int    // 0 is 5
+}
+
+// Link is one sign-in mail.
+type Link struct {
+	To      string // exactly one address, as flows.ParseAddress gives it
+	URL     string
+	Code    string // six digits
+	Site    string // host that the person signs in to
+	Expires time.Duration
+}
+
+// Mailer is a bounded queue and the connection to the server behind it.
+type Mailer struct {
+	smtp      *smtpClient
+	templates *templates
+	log       *slog.Logger
+	attempts  int
+	queue     chan job
+	mu        sync.Mutex
+	closed    bool
+	failing   error // of the last attempt; nil after a success
+	pending   sync.WaitGroup
+	backoff   time.Duration // before the first repetition; doubles
+}
+
+type job struct {
+	link  Link
+	until time.Time
+}
+
+// New refuses a configuration that cannot work: an unreadable template, an
+// unknown kind of TLS, clear text to another machine.
+func New(c Config, log *slog.Logger) (*Mailer, error) {
+	s, err := newSMTPClient(c)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTemplates(c.TemplateDir)
+	if err != nil {
+		return nil, err
+	}
+	m := &Mailer{smtp: s, templates: t, log: log, attempts: c.Attempts, backoff: time.Second}
+	if m.attempts <= 0 {
+		m.attempts = 5
+	}
+	size := c.QueueSize
+	if size <= 0 {
+		size = 1000
+	}
+	m.queue = make(chan job, size)
+	return m, nil
+}
+
+// Send queues l. It never waits: ErrQueueFull, ErrClosed.
+func (m *Mailer) Send(l Link) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	select {
+	case m.queue <- job{l, time.Now().Add(l.Expires)}:
+		m.pending.Add(1)
+		return nil
+	default:
+		return ErrQueueFull
+	}
+}
+
+// Run sends what is queued until ctx ends, four mails at a time.
+func (m *Mailer) Run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case j := <-m.queue:
+					m.deliver(ctx, j)
+					m.pending.Done()
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// Drain takes no more mail and waits until what is queued is sent, or ctx ends.
+// Run must still be running.
+func (m *Mailer) Drain(ctx context.Context) error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	done := make(chan struct{})
+	go func() { m.pending.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%d mails were not sent", len(m.queue))
+	}
+}
+
+// Healthy is the error of the last attempt, nil when it succeeded.
+func (m *Mailer) Healthy() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failing
+}
+
+// Check connects, negotiates TLS and authenticates, and sends nothing.
+func (m *Mailer) Check(ctx context.Context) error {
+	session, err := m.smtp.open(ctx)
+	if err != nil {
+		return err
+	}
+	session.Quit()
+	return nil
+}
+
+// deliver tries until the mail is accepted, refused for good, or too late to be
+// of use.
+func (m *Mailer) deliver(ctx context.Context, j job) {
+	wait := m.backoff
+	for attempt := 1; ; attempt++ {
+		err := m.attempt(ctx, j.link)
+		m.mu.Lock()
+		m.failing = err
+		if _, refused := errors.AsType[*refusedError](err); refused {
+			m.failing = nil // this recipient, not the server
+		}
+		m.mu.Unlock()
+		if err == nil {
+			return
+		}
+		last := permanent(err) || attempt >= m.attempts || time.Now().Add(wait).After(j.until)
+		m.log.Warn("sign-in mail not sent", "recipient", fingerprint(j.link.To), "attempt", attempt, "given_up", last, "err", err.Error())
+		if last {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait *= 2
+	}
+}
+
+func (m *Mailer) attempt(ctx context.Context, l Link) error {
+	message, err := m.compose(l)
+	if err != nil {
+		return err
+	}
+	return m.smtp.send(ctx, l.To, message)
+}
+
+// fingerprint lets log lines about one address be told together without naming
+// it (security X-3).
+func fingerprint(address string) string {
+	sum := sha256.Sum256([]byte("recipient " + address))
+	return hex.EncodeToString(sum[:6])
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}

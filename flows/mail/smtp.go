@@ -1,0 +1,200 @@
+package mail
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/mail"
+	"net/smtp"
+	"net/textproto"
+	"os"
+	"strings"
+	"time"
+)
+
+// A refusedError is an answer that trying again will not change.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+func permanent(err error) bool {
+	_, ok := errors.AsType[*refusedError](err)
+	return ok
+}
+
+type smtpClient struct {
+	from         *mail.Address
+	domain       string // of from
+	hello        string
+	address      string // host:port
+	host         string
+	mode         string
+	auth         bool
+	user, secret string
+	tls          *tls.Config
+	dialTime     time.Duration
+	totalTime    time.Duration
+}
+
+func newSMTPClient(c Config) (*smtpClient, error) {
+	from, err := mail.ParseAddress(c.From)
+	if err != nil {
+		return nil, fmt.Errorf("mail.from %q: want an address such as «Example <sign-in@example.org>»", c.From)
+	}
+	if strings.ContainsAny(from.Name, ",\r\n") {
+		return nil, fmt.Errorf("mail.from: the name may not hold a comma or a line break")
+	}
+	host, _, err := net.SplitHostPort(c.Host)
+	if err != nil || host == "" {
+		return nil, fmt.Errorf("mail.host %q: want host:port, as in smtp.example.org:587", c.Host)
+	}
+	s := &smtpClient{
+		from: from, domain: from.Address[strings.LastIndex(from.Address, "@")+1:], hello: c.HelloName,
+		address: c.Host, host: host, mode: c.TLS, auth: c.Username != "", user: c.Username, secret: c.Password,
+		tls:      &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12},
+		dialTime: 10 * time.Second, totalTime: 30 * time.Second,
+	}
+	if s.mode == "" {
+		s.mode = "starttls"
+	}
+	if s.hello == "" {
+		s.hello = s.domain
+	}
+	switch {
+	case s.mode != "starttls" && s.mode != "tls" && s.mode != "none":
+		return nil, fmt.Errorf("mail.tls %q: want starttls, tls or none", c.TLS)
+	case s.mode == "none" && !isLoopback(host):
+		return nil, fmt.Errorf("mail.tls none: sign-in links would cross the network in clear text; use starttls or tls for %s", host)
+	}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("mail.ca_file: %w", err)
+		}
+		s.tls.RootCAs = x509.NewCertPool()
+		if !s.tls.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("mail.ca_file holds no certificate")
+		}
+	}
+	return s, nil
+}
+
+// open gets to where a message can be sent. TLS and authentication that were
+// asked for and are not offered are errors, never left out (security M-14, K-M3).
+func (s *smtpClient) open(ctx context.Context) (*smtp.Client, error) {
+	deadline := time.Now().Add(s.totalTime)
+	dialer := &net.Dialer{Timeout: s.dialTime}
+	conn, err := dialer.DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the mail server: %w", err)
+	}
+	conn.SetDeadline(deadline)
+	if s.mode == "tls" {
+		conn = tls.Client(conn, s.tls)
+	}
+	c, err := smtp.NewClient(conn, s.host)
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("greeting of the mail server: %w", err)
+	}
+	if err := s.prepare(c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *smtpClient) prepare(c *smtp.Client) error {
+	if err := c.Hello(s.hello); err != nil {
+		return fmt.Errorf("HELO: %w", err)
+	}
+	if s.mode == "starttls" {
+		if ok, _ := c.Extension("STARTTLS"); !ok {
+			return errors.New("the mail server offers no STARTTLS; use its TLS port with mail.tls: tls")
+		}
+		if err := c.StartTLS(s.tls); err != nil {
+			return fmt.Errorf("STARTTLS: %w", err)
+		}
+	}
+	if !s.auth {
+		return nil
+	}
+	ok, methods := c.Extension("AUTH")
+	if !ok {
+		return errors.New("the mail server offers no AUTH, but mail.username is set")
+	}
+	var auth smtp.Auth = smtp.PlainAuth("", s.user, s.secret, s.host)
+	if !strings.Contains(methods, "PLAIN") && strings.Contains(methods, "LOGIN") {
+		auth = &loginAuth{s.user, s.secret}
+	}
+	if err := c.Auth(auth); err != nil {
+		return fmt.Errorf("the mail server refused mail.username or its password: %w", err)
+	}
+	return nil
+}
+
+// send delivers one message to one recipient, the very address that is stored.
+func (s *smtpClient) send(ctx context.Context, to string, message []byte) error {
+	c, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.Mail(s.from.Address); err != nil {
+		return answered("MAIL FROM", err)
+	}
+	if err := c.Rcpt(to); err != nil {
+		return answered("RCPT TO", err)
+	}
+	w, err := c.Data()
+	if err != nil {
+		return answered("DATA", err)
+	}
+	if _, err := w.Write(message); err != nil {
+		return fmt.Errorf("DATA: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return answered("DATA", err)
+	}
+	c.Quit() // accepted is accepted, whatever is said to this
+	return nil
+}
+
+// answered keeps the server's code and drops its text, which may repeat the
+// address. 5xx is final.
+func answered(step string, err error) error {
+	reply, ok := errors.AsType[*textproto.Error](err)
+	if !ok {
+		return fmt.Errorf("%s: %w", step, err)
+	}
+	short := fmt.Errorf("%s: the mail server answered %d", step, reply.Code)
+	if reply.Code >= 500 {
+		return &refusedError{short}
+	}
+	return short
+}
+
+// loginAuth is AUTH LOGIN, which some servers offer instead of PLAIN.
+type loginAuth struct{ user, secret string }
+
+func (a *loginAuth) Start(server *smtp.ServerInfo) (string, []byte, error) {
+	if !server.TLS && !isLoopback(server.Name) {
+		return "", nil, errors.New("no authentication over clear text")
+	}
+	return "LOGIN", nil, nil
+}
+
+func (a *loginAuth) Next(prompt []byte, more bool) ([]byte, error) {
+	switch {
+	case !more:
+		return nil, nil
+	case strings.HasPrefix(strings.ToLower(string(prompt)), "user"):
+		return []byte(a.user), nil
+	default:
+		return []byte(a.secret), nil
+	}
+}
