@@ -1,0 +1,144 @@
+package providers
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+)
+
+// asSent turns a document written in YAML into what decodeJSON would give.
+func asSent(t *testing.T, v any) any {
+	t.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := decodeJSON(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func documents(t *testing.T, sample map[string]any) Documents {
+	docs := Documents{}
+	for name, doc := range sample {
+		if name == "profile" {
+			name = ""
+		}
+		docs[name] = asSent(t, doc)
+	}
+	return docs
+}
+
+func checkProfile(t *testing.T, p Provider, docs Documents, want Expected) {
+	t.Helper()
+	got, err := MapProfile(p, docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have := (Expected{got.Subject, got.Name, got.Email, got.EmailVerified, got.Image}); have != want {
+		t.Errorf("got  %+v\nwant %+v", have, want)
+	}
+}
+
+// Every document of the catalogue maps its own sample as it says.
+func TestCatalogSamples(t *testing.T) {
+	if len(Catalog()) < 16 {
+		t.Fatalf("%d entries", len(Catalog()))
+	}
+	for _, p := range Catalog() {
+		t.Run(p.ID, func(t *testing.T) {
+			if p.Expect == nil || p.Docs == "" || p.Brand == "" || !knownHook(p.Hook) {
+				t.Fatal("the document lacks expect, docs or brand, or names an unknown hook")
+			}
+			checkProfile(t, p, documents(t, p.Sample), *p.Expect)
+			// O-34: a hollow profile is nobody.
+			if got, err := MapProfile(p, Documents{"": map[string]any{}}); err == nil {
+				t.Errorf("an empty profile is %+v", got)
+			}
+		})
+	}
+}
+
+// O-22, O-34, O-35, L-1: what attackers and odd accounts send.
+func TestVectors(t *testing.T) {
+	raw, err := os.ReadFile("testdata/vectors.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Vectors []struct {
+			Provider  string         `yaml:"provider"`
+			Title     string         `yaml:"title"`
+			Documents map[string]any `yaml:"documents"`
+			Params    map[string]any `yaml:"params"`
+			Expect    any            `yaml:"expect"`
+		} `yaml:"vectors"`
+	}
+	if err := decodeYAML(raw, &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range file.Vectors {
+		t.Run(v.Provider+" "+v.Title, func(t *testing.T) {
+			p, ok := Lookup(v.Provider)
+			if !ok {
+				t.Fatal("unknown provider")
+			}
+			docs := documents(t, v.Documents)
+			want, ok := v.Expect.(map[string]any)
+			if _, refused := want["error"]; !ok || refused {
+				_, err := MapProfile(p, docs)
+				if err == nil && (p.Active == nil || p.Active.holds(docs)) && (p.Success == nil || p.Success.holds(docs)) {
+					t.Error("accepted")
+				}
+				return
+			}
+			text := func(k string) string { s, _ := want[k].(string); return s }
+			verified, _ := want["email_verified"].(bool)
+			checkProfile(t, p, docs, Expected{text("id"), text("name"), text("email"), verified, text("image")})
+		})
+	}
+}
+
+// O-21: a member named twice, or in another case, is not the member.
+func TestDecodeJSON(t *testing.T) {
+	for _, raw := range []string{`{"sub":"a","sub":"b"}`, `{"a":{"x":1,"x":2}}`, `{`, ``, `{} {}`, `{"a":}`} {
+		if v, err := decodeJSON([]byte(raw)); err == nil {
+			t.Errorf("%s decoded to %v", raw, v)
+		}
+	}
+	v, err := decodeJSON([]byte(`{"SUB":"me","ſub":"me","n":9007199254740993}`))
+	if err != nil || printed(look(Documents{"": v}, "sub")) != "" || printed(look(Documents{"": v}, "n")) != "9007199254740993" {
+		t.Errorf("%v, %v", v, err)
+	}
+}
+
+// Whatever a provider sends, mapping ends, and gives only what columns take.
+func FuzzUserinfo(f *testing.F) {
+	for _, p := range Catalog() {
+		raw, _ := json.Marshal(p.Sample["profile"])
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		doc, err := decodeJSON(raw)
+		if err != nil {
+			return
+		}
+		for _, p := range Catalog() {
+			got, err := MapProfile(p, Documents{"": doc, "emails": doc})
+			if err == nil && (!validSubject(got.Subject) || len([]rune(got.Name)) > 255 || got.MayLink && !got.EmailVerified) {
+				t.Errorf("%s: %+v", p.ID, got)
+			}
+		}
+	})
+}
+
+// No path, however written, breaks the evaluator.
+func FuzzMapping(f *testing.F) {
+	for _, s := range []string{"a.b[0].c", `["x"]`, "l[k=v,z=true].x", "{a} {b}", "a|strip('x')|after_last('/')", "$token.x", "[", "a|before(", "{"} {
+		f.Add(s)
+	}
+	doc := map[string]any{"a": map[string]any{"b": []any{map[string]any{"c": "1"}}}, "l": []any{map[string]any{"k": "v", "z": true, "x": "y"}}}
+	f.Fuzz(func(t *testing.T, s string) { Exprs{{text: s}}.eval(Documents{"": doc}) })
+}
