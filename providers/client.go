@@ -30,7 +30,6 @@ type Client struct {
 	dev      bool
 	http     *http.Client
 	now      func() time.Time
-	started  time.Time
 	metadata cached[metadata]
 	keys     cached[jose.JSONWebKeySet]
 }

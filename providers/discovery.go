@@ -27,6 +27,7 @@ type cached[T any] struct {
 	value   T
 	good    time.Time
 	tried   time.Time
+	forced  time.Time // the last time a caller asked for newer than cached
 	lastErr error
 }
 
@@ -147,7 +148,8 @@ func (c *Client) key(ctx context.Context, uri, kid, alg string) (any, error) {
 		return k, nil
 	}
 	c.keys.mu.Lock()
-	if now := c.now(); now.Sub(c.keys.tried) >= 30*time.Second || now.Sub(c.keys.tried) < 0 || c.keys.tried.Equal(c.started) {
+	if now := c.now(); now.Sub(c.keys.forced) >= 30*time.Second {
+		c.keys.forced = now
 		c.keys.refresh(now, fetch)
 	}
 	set = c.keys.value

@@ -123,7 +123,9 @@ func filtered(docs Documents, text string) string {
 		case name == "before":
 			v, _, _ = strings.Cut(v, args[0])
 		case name == "after_last" && args[0] != "":
-			v = v[strings.LastIndex(v, args[0])+len(args[0])*min(1, 1+strings.LastIndex(v, args[0])):]
+			if i := strings.LastIndex(v, args[0]); i >= 0 {
+				v = v[i+len(args[0]):]
+			}
 		}
 	}
 	return v

@@ -49,7 +49,7 @@ func (s *server) account(c echo.Context) error {
 	lastWayIn := len(accounts) == 1 && user.EmailVerified == nil
 	for _, a := range accounts {
 		linked[a.Provider] = true
-		row := accountRow{ID: a.ID, Provider: s.providerName(a.Provider), ProviderID: s.logo(a.Provider), Since: a.CreatedAt, Updated: a.UpdatedAt, CanUnlink: !lastWayIn}
+		row := accountRow{ID: a.ID, Provider: s.providerName(a.Provider), Logo: s.logo(a.Provider), Since: a.CreatedAt, CanUnlink: !lastWayIn}
 		if lastWayIn {
 			row.Why = "This is your only way to sign in."
 		}
@@ -61,17 +61,22 @@ func (s *server) account(c echo.Context) error {
 		}
 	}
 	for _, other := range sessions {
-		view.Sessions = append(view.Sessions, sessionRow{ID: other.ID, Current: other.ID == session.ID, Since: other.CreatedAt, LastSeen: other.UpdatedAt, Expires: other.Expires})
+		view.Sessions = append(view.Sessions, sessionRow{ID: other.ID, Current: other.ID == session.ID, Since: other.CreatedAt})
 	}
 	return s.show(c, http.StatusOK, "account", view)
 }
 
-// logo is the catalogue entry whose logo a provider has.
+// logo is the picture of a provider, ours and local: no third party learns who
+// is signing in.
 func (s *server) logo(id string) string {
+	name := id
 	if p, err := s.OAuth.Provider(id); err == nil {
-		return p.Document().ID
+		name = p.Document().ID
 	}
-	return id
+	if _, err := static.Open("static/logos/" + name + ".svg"); err != nil {
+		name = "key"
+	}
+	return s.BasePath + "/static/logos/" + name + ".svg"
 }
 
 func initials(u store.User) string {

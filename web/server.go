@@ -54,7 +54,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPages(c.SiteName, c.TemplateDir)
+	p, err := newPages(c.TemplateDir)
 	if err != nil {
 		return nil, err
 	}

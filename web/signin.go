@@ -98,7 +98,7 @@ func (s *server) buttons(c echo.Context, except string) (shown, more []providerB
 }
 
 func (s *server) button(p *providers.Client) providerButton {
-	return providerButton{ID: p.Document().ID, Name: p.Name(), Action: s.url("/signin/"+p.ID(), nil), Brand: p.Brand()}
+	return providerButton{ID: p.ID(), Name: p.Name(), Action: s.url("/signin/"+p.ID(), nil), Logo: s.logo(p.ID())}
 }
 
 func (s *server) providerName(id string) string {
