@@ -39,11 +39,12 @@ type PendingLink struct {
 // A Conflict is the refusal that leads to a PendingLink: the error to show and
 // what to keep for later.
 type Conflict struct {
-	*Error
+	Refusal *Error
 	Pending PendingLink
 }
 
-func (c *Conflict) Unwrap() error { return c.Error }
+func (c *Conflict) Error() string { return c.Refusal.Error() }
+func (c *Conflict) Unwrap() error { return c.Refusal }
 
 // OAuth signs people in with providers.
 type OAuth struct {
