@@ -1,0 +1,41 @@
+package app
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync/atomic"
+)
+
+// readiness answers /healthz, which asks nothing, and /readyz, which asks the
+// database: an outage must take a replica out, and not restart it (security X-9).
+type readiness struct {
+	*parts
+	stopping atomic.Bool
+}
+
+func (r *readiness) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", r.ready)
+	return mux
+}
+
+func (r *readiness) ready(w http.ResponseWriter, req *http.Request) {
+	report := map[string]string{"database": "ok", "mail": "off"}
+	status := http.StatusOK
+	if err := r.sessions.Ready(req.Context()); err != nil {
+		report["database"], status = err.Error(), http.StatusServiceUnavailable
+	}
+	if r.mailer != nil {
+		report["mail"] = "ok"
+		if err := r.mailer.Healthy(); err != nil {
+			report["mail"] = "the last mail was not accepted" // and people can still sign in otherwise
+		}
+	}
+	if r.stopping.Load() {
+		report["server"], status = "stopping", http.StatusServiceUnavailable
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(report)
+}
