@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for the time given.
+set -euo pipefail
+grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do
+  grep -o '^func Fuzz[A-Za-z0-9]*' "$file" | cut -d' ' -f2 | while read -r target; do
+    echo "fuzz $target"
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "$1" "./$(dirname "$file")" </dev/null
+  done
+done

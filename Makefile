@@ -1,0 +1,34 @@
+# The two commands of the README are dev and test.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+FUZZTIME ?= 3s
+
+.PHONY: dev test check vuln fuzz build parts
+
+dev: parts
+	go run ./cmd/gatepost-dev
+
+test: parts check
+	go test -race -shuffle=on ./...
+	$(MAKE) --no-print-directory fuzz
+	$(MAKE) --no-print-directory vuln
+
+# What tests need besides Go.
+parts:
+	@bash .ci/parts.sh
+
+check:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go mod verify
+	go mod tidy -diff
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+fuzz:
+	@bash .ci/fuzz.sh $(FUZZTIME)
+
+vuln:
+	@bash .ci/vuln.sh $(GOVULNCHECK)
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/gatepost ./cmd/gatepost
