@@ -53,6 +53,9 @@ func (c Config) resolve(dev bool) (Provider, error) {
 		return Provider{}, fmt.Errorf("provider %s: unknown type %q; known are %s. For any other use type: oidc or type: oauth2", c.ID, kind, known())
 	}
 	if len(c.Override) > 0 {
+		// Into a copy of its own: decoding into the shared document would
+		// change its maps for every other provider.
+		p = reload(p.ID)
 		raw, err := yaml.Marshal(c.Override)
 		if err != nil {
 			return Provider{}, fmt.Errorf("provider %s: %w", c.ID, err)

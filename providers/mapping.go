@@ -358,3 +358,15 @@ func discordAvatar(docs Documents) string {
 func knownHook(name string) bool {
 	return hooks[name] != nil || slices.Contains([]string{"", "facebook_appsecret_proof"}, name)
 }
+
+// Paths are the plain paths among the expressions, without templates and
+// filters: where a document would be changed to change what is read.
+func (e Exprs) Paths() []string {
+	var paths []string
+	for _, x := range e {
+		if path, _, _ := strings.Cut(x.text, "|"); path != "" && !strings.Contains(path, "{") {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}

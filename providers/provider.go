@@ -163,6 +163,18 @@ func Lookup(id string) (Provider, bool) {
 	return Provider{}, false
 }
 
+// reload reads a document of the catalogue anew.
+func reload(id string) (p Provider) {
+	raw, err := catalogFiles.ReadFile("catalog/" + id + ".yaml")
+	if err == nil {
+		err = decodeYAML(raw, &p)
+	}
+	if err != nil {
+		panic(err) // catalog has read the same file
+	}
+	return p
+}
+
 // known lists the ids, for messages.
 func known() string {
 	var ids []string
