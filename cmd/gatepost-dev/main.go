@@ -1,0 +1,175 @@
+// Command gatepost-dev is the whole world on a laptop: a private Postgres, a
+// mailbox, a provider that plays every other, Gatepost itself, and a small
+// application that knows who is signed in. It needs no account and no network.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/gatepost/gatepost/cmd/internal/app"
+	"github.com/gatepost/gatepost/flows/mail/devmail"
+	"github.com/gatepost/gatepost/providers"
+	"github.com/gatepost/gatepost/providers/devidp"
+	"github.com/gatepost/gatepost/store"
+	"github.com/gatepost/gatepost/store/devpg"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	port := flag.Int("port", 8080, "first of four ports on loopback")
+	dir := flag.String("dir", defaultDir(), "where the database is kept")
+	verbose := flag.Bool("v", false, "show every request")
+	flag.Parse()
+	if err := run(ctx, *port, *dir, *verbose); err != nil {
+		fmt.Fprintf(os.Stderr, "gatepost-dev: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// defaultDir is a place that survives restarts and, when we are root, one that
+// the user postgres may reach.
+func defaultDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/tmp/gatepost-dev"
+	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(dir, "gatepost-dev")
+	}
+	return filepath.Join(os.TempDir(), "gatepost-dev")
+}
+
+// world is where everything is.
+type world struct{ gatepost, app, mailbox, provider string }
+
+func run(ctx context.Context, port int, dir string, verbose bool) error {
+	at := func(n int) string { return "http://localhost:" + strconv.Itoa(port+n) }
+	w := world{at(0), at(1), at(2), at(3)}
+	pg, err := devpg.Start(ctx, devpg.Options{Dir: dir})
+	if err != nil {
+		return err
+	}
+	defer pg.Stop()
+	if _, err := store.Migrate(ctx, pg.URL(), "public"); err != nil {
+		return err
+	}
+	sink, err := devmail.Start("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer sink.Stop()
+	idp, err := devidp.New(w.provider)
+	if err != nil {
+		return err
+	}
+	config, err := configure(w, pg.URL(), sink.Addr(), dir, idp)
+	if err != nil {
+		return err
+	}
+	if verbose {
+		config.Log.Level = "info"
+	}
+	for n, handler := range map[int]http.Handler{1: demo(w), 2: sink, 3: idp} {
+		stop, err := serve(port+n, handler)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	done := make(chan error, 1)
+	go func() { done <- app.Run(ctx, config, app.NewLogger(config.Log, os.Stderr)) }()
+	if err := answers(ctx, w.gatepost+"/auth/csrf", done); err != nil {
+		return err
+	}
+	fmt.Printf(`
+  Gatepost is running. Nothing here needs an account or the network.
+
+  Application   %s   start here: it asks you to sign in
+  Sign-in       %s/auth/signin
+  Who am I      %s/auth/session
+  Account       %s/auth/account
+  Mailbox       %s   sign-in mails arrive here
+  Database      %s
+
+  Ctrl-C ends everything; people and sessions stay in %s.
+
+`, w.app, w.gatepost, w.gatepost, w.gatepost, w.mailbox, pg.URL(), dir)
+	return <-done
+}
+
+// answers waits until url does.
+func answers(ctx context.Context, url string, failed chan error) error {
+	for {
+		resp, err := http.Get(url)
+		if err == nil {
+			resp.Body.Close()
+			return nil
+		}
+		select {
+		case err := <-failed:
+			return errors.Join(errors.New("gatepost did not start"), err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func configure(w world, dsn, smtp, dir string, idp *devidp.Server) (app.Config, error) {
+	key, err := devKey(filepath.Join(dir, "key"))
+	if err != nil {
+		return app.Config{}, err
+	}
+	c := app.Default()
+	c.PublicURL, c.Dev, c.Keys = w.gatepost, true, []app.Secret{app.Secret(key)}
+	c.Listen, c.AdminListen, c.Drain = w.gatepost[len("http://"):], "", 0
+	c.ReturnTo = []string{w.app}
+	c.Database.URL = app.Secret(dsn)
+	c.Mail.Host, c.Mail.TLS, c.Mail.From = smtp, "none", "Gatepost <sign-in@gatepost.example>"
+	c.Mail.AddressPerWindow, c.Mail.AddressPerDay, c.Mail.ClientPerWindow = 100, 1000, 1000
+	c.Pages.SiteName = "Gatepost"
+	c.Log.Level, c.Log.Format = "warn", "text"
+	for _, id := range []string{"github", "google", "apple", "microsoft-entra-id", "gitlab", "discord", "facebook", "linkedin", "slack", "twitch", "twitter", "auth0", "okta", "keycloak", "oidc", "oauth2"} {
+		p := idp.ProviderConfig(id, w.gatepost+"/auth/callback/"+id)
+		params := map[string]app.Secret{}
+		for name, v := range p.Params {
+			params[name] = app.Secret(v)
+		}
+		if _, err := providers.New(p, providers.HTTPOptions{Dev: true}); err != nil {
+			return c, err
+		}
+		c.Providers = append(c.Providers, app.ProviderConfig{ID: p.ID, ClientID: p.ClientID, ClientSecret: app.Secret(p.ClientSecret), Params: params, Override: p.Override, AllowPrivateNetwork: true})
+	}
+	return c, nil
+}
+
+// devKey keeps one key, so that sessions outlive a restart.
+func devKey(path string) (string, error) {
+	raw, err := os.ReadFile(path)
+	if err == nil && len(raw) >= 32 {
+		return string(raw), nil
+	}
+	key := app.NewKey()
+	return key, os.WriteFile(path, []byte(key), 0o600)
+}
+
+func serve(port int, h http.Handler) (stop func() error, err error) {
+	listener, err := net.Listen("tcp", "localhost:"+strconv.Itoa(port))
+	if err != nil {
+		return nil, fmt.Errorf("%w; choose other ports with -port", err)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	go server.Serve(listener)
+	return server.Close, nil
+}
