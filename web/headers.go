@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +72,7 @@ func (s *server) protect(h http.Header) {
 func (s *server) policy() string {
 	forms := []string{"'self'"}
 	for _, p := range s.OAuth.Providers {
-		if o := p.AuthorizationOrigin(); o != "" {
+		if o := p.AuthorizationOrigin(); o != "" && !slices.Contains(forms, o) {
 			forms = append(forms, o)
 		}
 	}

@@ -1,0 +1,511 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"html"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gatepost/gatepost/flows/mail/devmail"
+	"github.com/gatepost/gatepost/providers/devidp"
+	"github.com/gatepost/gatepost/store"
+	"github.com/gatepost/gatepost/store/devpg"
+	"github.com/gatepost/gatepost/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// site is Gatepost with a database, a mailbox and a provider of its own.
+type site struct {
+	*httptest.Server
+	t    *testing.T
+	mail *devmail.Server
+	log  *syncBuffer
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func newSite(t *testing.T, dsn string, change func(*Config)) *site {
+	t.Helper()
+	var handler http.Handler
+	s := &site{t: t, log: &syncBuffer{}}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	t.Cleanup(s.Close)
+	var idp *devidp.Server
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { idp.ServeHTTP(w, r) }))
+	t.Cleanup(provider.Close)
+	var err error
+	if idp, err = devidp.New(provider.URL); err != nil {
+		t.Fatal(err)
+	}
+	if s.mail, err = devmail.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.mail.Stop)
+	c := Default()
+	c.PublicURL, c.Dev, c.Keys, c.Database.URL = s.URL, true, []Secret{Secret(NewKey())}, Secret(dsn)
+	c.Mail.Host, c.Mail.TLS, c.Mail.From = s.mail.Addr(), "none", "Gatepost <sign-in@gatepost.example>"
+	for _, id := range []string{"google", "github", "apple", "oidc"} {
+		p := idp.ProviderConfig(id, s.URL+"/auth/callback/"+id)
+		params := map[string]Secret{}
+		for name, v := range p.Params {
+			params[name] = Secret(v)
+		}
+		c.Providers = append(c.Providers, ProviderConfig{ID: id, ClientID: p.ClientID, ClientSecret: Secret(p.ClientSecret), Params: params, Override: p.Override, AllowPrivateNetwork: true})
+	}
+	if change != nil {
+		change(&c)
+	}
+	if err := c.validate(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	p, err := build(ctx, c, slog.New(slog.NewJSONHandler(s.log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.store.Close)
+	go p.mailer.Run(ctx)
+	handler = p.handler
+	return s
+}
+
+// browser follows redirects only when told to, and keeps cookies.
+type browser struct {
+	*site
+	http *http.Client
+}
+
+func (s *site) browser() *browser {
+	jar, _ := cookiejar.New(nil)
+	return &browser{s, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+type page struct {
+	status   int
+	location string
+	body     string
+	header   http.Header
+}
+
+func (b *browser) send(method, target string, form url.Values, header ...string) page {
+	b.t.Helper()
+	if strings.HasPrefix(target, "/") {
+		target = b.URL + target
+	}
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r, err := http.NewRequest(method, target, body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := b.http.Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return page{resp.StatusCode, resp.Header.Get("Location"), string(raw), resp.Header}
+}
+
+func (b *browser) get(target string) page { return b.send(http.MethodGet, target, nil) }
+
+// follow goes where p leads until there is a page.
+func (b *browser) follow(p page) page {
+	b.t.Helper()
+	for range 10 {
+		if p.location == "" {
+			return p
+		}
+		p = b.get(p.location)
+	}
+	b.t.Fatal("too many redirects")
+	return p
+}
+
+func (b *browser) csrf() string {
+	b.t.Helper()
+	var out struct{ CSRFToken string }
+	if err := json.Unmarshal([]byte(b.get("/auth/csrf").body), &out); err != nil || len(out.CSRFToken) != 64 {
+		b.t.Fatalf("csrf: %v %v", out, err)
+	}
+	return out.CSRFToken
+}
+
+func (b *browser) post(path string, fields ...string) page {
+	b.t.Helper()
+	form := url.Values{"csrfToken": {b.csrf()}}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	return b.send(http.MethodPost, path, form)
+}
+
+var hiddenField = regexp.MustCompile(`name="(\w+)" value="([^"]*)"`)
+
+// answer starts a sign-in with a provider, answers its page as person, and
+// returns where the provider sends the browser.
+func (b *browser) answer(provider, person string, fields ...string) string {
+	b.t.Helper()
+	start := b.post("/auth/signin/"+provider, fields...)
+	if start.status != http.StatusFound {
+		b.t.Fatalf("start: %d %s", start.status, start.body)
+	}
+	chosen := b.send(http.MethodPost, start.location, url.Values{"person": {person}})
+	if chosen.location != "" {
+		return chosen.location
+	}
+	// A form_post, as another site's page sends it: without our cookies.
+	form := url.Values{}
+	for _, m := range hiddenField.FindAllStringSubmatch(chosen.body, -1) {
+		form.Set(m[1], html.UnescapeString(m[2]))
+	}
+	posted := b.send(http.MethodPost, "/auth/callback/"+provider, form, "Sec-Fetch-Site", "cross-site")
+	if posted.status != http.StatusSeeOther {
+		b.t.Fatalf("form_post: %d %s", posted.status, posted.body)
+	}
+	return posted.location
+}
+
+type session struct {
+	User    struct{ Name, Email, Image, ID string }
+	Expires string
+}
+
+func (b *browser) session() (s session) {
+	b.t.Helper()
+	p := b.get("/auth/session")
+	if err := json.Unmarshal([]byte(p.body), &s); err != nil || p.status != http.StatusOK {
+		b.t.Fatalf("session: %d %s", p.status, p.body)
+	}
+	return s
+}
+
+// newMail waits for the n-th mail to an address.
+func (s *site) newMail(to string, n int) devmail.Message {
+	s.t.Helper()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		var found []devmail.Message
+		for _, m := range s.mail.Messages() {
+			if m.To == to {
+				found = append(found, m)
+			}
+		}
+		if len(found) >= n {
+			return found[0]
+		}
+	}
+	s.t.Fatalf("no mail %d to %s", n, to)
+	return devmail.Message{}
+}
+
+func TestSignInWithProviders(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	for _, provider := range []string{"google", "github", "apple", "oidc"} {
+		t.Run(provider, func(t *testing.T) {
+			b := s.browser()
+			callback := b.answer(provider, "1002", "callbackUrl", s.URL+"/inside?x=1#y")
+			done := b.get(callback)
+			if done.status != http.StatusFound || done.location != s.URL+"/inside?x=1#y" {
+				t.Fatalf("%d %s %s", done.status, done.location, done.body)
+			}
+			if got := b.session(); got.User.Email != "grace@example.org" || got.User.ID != "1" || got.Expires == "" {
+				t.Errorf("%+v", got)
+			}
+			// O-5: replayed, in this browser and in another.
+			for _, again := range []*browser{b, s.browser()} {
+				if p := again.get(callback); !strings.Contains(p.location, "error=OAuthCallback&") || !strings.Contains(p.location, "reason=attempt_missing") {
+					t.Errorf("replay: %d %s", p.status, p.location)
+				}
+			}
+			if p := b.follow(b.get(callback)); p.status != http.StatusOK || !strings.Contains(p.body, "did not start this sign-in") || !strings.Contains(p.body, "Request id") {
+				t.Errorf("replay page: %d", p.status)
+			}
+			if p := b.get("/auth/account"); p.status != http.StatusOK || !strings.Contains(p.body, "grace@example.org") {
+				t.Errorf("account: %d", p.status)
+			}
+			if p := b.post("/auth/signout", "callbackUrl", s.URL+"/", "json", "true"); p.body != `{"url":"`+s.URL+`/"}`+"\n" {
+				t.Errorf("sign-out: %s", p.body)
+			}
+			if got := b.session(); got.User.ID != "" {
+				t.Error("still signed in")
+			}
+		})
+	}
+	// X-3: the log tells what happened and nothing that opens anything.
+	for _, secret := range []string{"grace@example.org", "access-", "refresh-", "code=", "csrfToken", "development-secret"} {
+		if strings.Contains(s.log.String(), secret) {
+			t.Errorf("the log has %q", secret)
+		}
+	}
+}
+
+// M-3, M-6, M-7, M-17, M-18: opening the link changes nothing, pressing the
+// button signs in once.
+func TestSignInByMail(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	if p := b.post("/auth/signin/email", "email", " Ada@Example.ORG ", "callbackUrl", s.URL+"/inside"); p.location != s.URL+"/auth/verify-request?provider=email&type=email" {
+		t.Fatalf("%d %s", p.status, p.location)
+	}
+	if p := b.get("/auth/verify-request"); !strings.Contains(p.body, "ada@example.org") {
+		t.Error("the page does not name the address")
+	}
+	m := s.newMail("ada@example.org", 1)
+	links := m.Links()
+	if len(links) != 1 || !strings.Contains(m.HTML, html.EscapeString(links[0])) || strings.Contains(links[0], "ada") || len(m.Code()) != 6 {
+		t.Fatalf("%v %q", links, m.Text)
+	}
+	for range 5 {
+		if p := s.browser().get(links[0]); p.status != http.StatusOK || !strings.Contains(p.body, "did not ask for the link") || p.header.Get("Referrer-Policy") != "no-referrer" {
+			t.Fatalf("another browser: %d %s", p.status, p.body)
+		}
+		s.browser().send(http.MethodHead, links[0], nil)
+	}
+	if p := b.get(links[0]); strings.Contains(p.body, "did not ask for the link") {
+		t.Error("the browser that asked is not recognised")
+	}
+	u, _ := url.Parse(links[0])
+	token := u.Query().Get("token")
+	if p := b.post("/auth/callback/email", "token", token); p.location != s.URL+"/inside" {
+		t.Fatalf("%d %s", p.status, p.location)
+	}
+	if got := b.session(); got.User.Email != "ada@example.org" {
+		t.Errorf("%+v", got)
+	}
+	if p := s.browser().post("/auth/callback/email", "token", token); !strings.Contains(p.location, "error=Verification&") {
+		t.Errorf("a second use: %s", p.location)
+	}
+	if p := s.browser().follow(s.browser().get(links[0])); p.status != http.StatusForbidden || !strings.Contains(p.body, "no longer valid") {
+		t.Errorf("the used link: %d", p.status)
+	}
+}
+
+func TestSignInByCode(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.post("/auth/signin/email", "email", "ada@example.org")
+	code := s.newMail("ada@example.org", 1).Code()
+	wrong := "000000"
+	if code == wrong {
+		wrong = "000001"
+	}
+	if p := b.post("/auth/callback/email", "code", wrong); !strings.Contains(p.location, "/auth/verify-request?error=Verification&reason=code_wrong") {
+		t.Errorf("wrong code: %s", p.location)
+	}
+	if p := s.browser().post("/auth/callback/email", "code", code); !strings.Contains(p.location, "reason=link_expired") {
+		t.Errorf("the code in a browser that did not ask: %s", p.location)
+	}
+	if p := b.post("/auth/callback/email", "code", code[:3]+" "+code[3:]); p.location != s.URL+"/" {
+		t.Fatalf("%d %s", p.status, p.location)
+	}
+	if got := b.session(); got.User.Email != "ada@example.org" {
+		t.Errorf("%+v", got)
+	}
+	c := s.browser()
+	c.post("/auth/signin/email", "email", "ada@example.org")
+	code = s.newMail("ada@example.org", 2).Code()
+	for range 5 {
+		c.post("/auth/callback/email", "code", wrong)
+	}
+	if p := c.post("/auth/callback/email", "code", code); p.location == s.URL+"/" {
+		t.Error("a code survived five wrong tries")
+	}
+}
+
+// L-2: an address alone opens nobody's user; proving the old way in links.
+func TestConflictLeadsToLinking(t *testing.T) {
+	s := newSite(t, storetest.URL(t), func(c *Config) { c.Linking = "never" })
+	b := s.browser()
+	b.get(b.answer("google", "1001"))
+	b.post("/auth/signout")
+	second := b.get(b.answer("github", "1001", "callbackUrl", s.URL+"/there"))
+	if !strings.Contains(second.location, "error=OAuthAccountNotLinked") {
+		t.Fatal(second.location)
+	}
+	if p := b.follow(second); !strings.Contains(p.body, "You have been here before") || !strings.Contains(p.body, "Sign in with Google") || strings.Contains(p.body, "Sign in with GitHub") {
+		t.Fatalf("%s", p.body)
+	}
+	if p := b.get(b.answer("google", "1001")); p.location != s.URL+"/there" {
+		t.Errorf("after the proof: %s", p.location)
+	}
+	b.post("/auth/signout")
+	b.get(b.answer("github", "1001"))
+	if got := b.session(); got.User.ID != "1" {
+		t.Errorf("GitHub is not linked: %+v", got)
+	}
+	// Mallory asserts the address without proof, and gets a user of her own.
+	m := s.browser()
+	m.get(m.answer("google", "1004"))
+	if got := m.session(); got.User.ID == "1" || got.User.Email != "" {
+		t.Errorf("Mallory is %+v", got)
+	}
+}
+
+// L-6, O-40: linking from the account page; two tabs finish in any order.
+func TestLinkingAndTwoTabs(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	one, two := b.answer("google", "1001"), b.answer("github", "1002")
+	if p := b.get(two); p.location != s.URL+"/" {
+		t.Fatalf("second tab: %s", p.location)
+	}
+	if p := b.get(one); p.location != s.URL+"/" {
+		t.Fatalf("first tab: %s", p.location)
+	}
+	if got := b.session(); got.User.Email != "ada@example.org" {
+		t.Errorf("%+v", got)
+	}
+	if p := b.get(b.answer("oidc", "1003", "callbackUrl", s.URL+"/auth/account")); p.location != s.URL+"/auth/account" {
+		t.Fatalf("link: %s", p.location)
+	}
+	if p := b.get("/auth/account"); strings.Count(p.body, ">Unlink<") != 2 {
+		t.Errorf("account page: %s", p.body)
+	}
+	if p := b.get(b.answer("github", "1002")); !strings.Contains(p.location, "reason=account_taken") {
+		t.Errorf("L-7: %s", p.location)
+	}
+}
+
+// C-1, C-2, C-6, C-7, P-2, P-3, P-9, S-9, X-5
+func TestDoorsThatStayShut(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	token := b.csrf()
+	form := url.Values{"csrfToken": {token}}
+	for _, tt := range []struct {
+		name   string
+		got    page
+		status int
+		want   string
+	}{
+		{"no token", b.send("POST", "/auth/signin/google", url.Values{}), 302, "/auth/signin?csrf=true"},
+		{"another's token", b.send("POST", "/auth/signin/google", url.Values{"csrfToken": {strings.Repeat("0", 64)}}), 302, "/auth/signin?csrf=true"},
+		{"from another site", b.send("POST", "/auth/signin/google", form, "Sec-Fetch-Site", "cross-site"), 302, "/auth/signin?csrf=true"},
+		{"from another origin", b.send("POST", "/auth/signin/google", form, "Origin", "https://evil.example"), 302, "/auth/signin?csrf=true"},
+		{"sign-out without token", b.send("POST", "/auth/signout", url.Values{}), 302, "/auth/signout?csrf=true"},
+		{"token in the query", b.send("POST", "/auth/signout?csrfToken="+token, url.Values{}), 302, "/auth/signout?csrf=true"},
+		{"unknown provider", b.send("POST", "/auth/signin/nobody", form), 302, "reason=unknown_provider"},
+		{"not an address", b.send("POST", "/auth/signin/email", url.Values{"csrfToken": {token}, "email": {"a@b.org,c@d.org"}}), 302, "reason=address_invalid"},
+		{"oversized body", b.send("POST", "/auth/signin/google", url.Values{"x": {strings.Repeat("x", 70<<10)}}), 413, "64 KiB"},
+		{"method override", b.send("POST", "/auth/csrf", url.Values{"_method": {"GET"}}), 400, "not supported by NextAuth.js"},
+		{"another method", b.send("PUT", "/auth/session", nil), 400, "HTTP PUT is not supported"},
+		{"unknown page", b.get("/auth/nothing"), 404, "no such page"},
+		{"markup in the error", b.get("/auth/error?error=<script>&reason=<b>&id=<i>"), 400, "Something went wrong"},
+		{"hostile return-to", b.send("POST", "/auth/signout", url.Values{"csrfToken": {token}, "callbackUrl": {"https://evil.example/"}, "json": {"true"}}), 200, `{"url":"` + s.URL + `/"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.got.status != tt.status || !strings.Contains(tt.got.location+tt.got.body, tt.want) || strings.Contains(tt.got.body, "<script>") {
+				t.Errorf("%d %s %s", tt.got.status, tt.got.location, tt.got.body)
+			}
+			for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "private, no-cache, no-store"} {
+				if got := tt.got.header.Get(name); got != want {
+					t.Errorf("%s: %q", name, got)
+				}
+			}
+			if policy := tt.got.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+				t.Errorf("policy %q", policy)
+			}
+		})
+	}
+	b.get(b.answer("google", "1001"))
+	u, _ := url.Parse(s.URL)
+	var cookie string
+	for _, c := range b.http.Jar.Cookies(u) {
+		if c.Name == "gatepost.session-token" {
+			cookie = c.Name + "=" + c.Value
+		}
+	}
+	for name, header := range map[string]string{"twice": cookie + "; " + cookie, "cut": cookie[:len(cookie)-3], "mangled": strings.ToUpper(cookie), "empty": "gatepost.session-token="} {
+		if p := s.browser().send("GET", "/auth/session", nil, "Cookie", header); p.status != 200 || p.body != "{}" {
+			t.Errorf("%s cookie: %d %s", name, p.status, p.body)
+		}
+	}
+	if p := s.browser().send("GET", "/auth/session", nil, "Cookie", cookie); !strings.Contains(p.body, "ada@example.org") {
+		t.Errorf("the cookie itself: %s", p.body)
+	}
+}
+
+// X-9, X-10: without the database everything answers, nobody is let in, nobody
+// is signed out, and it works again as soon as it is back.
+func TestDatabaseAway(t *testing.T) {
+	dir, err := os.MkdirTemp("", "gatepost-app-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(dir, 0o755)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	pg, err := devpg.Start(t.Context(), devpg.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Migrate(t.Context(), pg.URL(), ""); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, pg.URL(), nil)
+	b := s.browser()
+	b.get(b.answer("google", "1001"))
+	late := b.answer("github", "1002")
+	if err := pg.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/auth/session", "/auth/account", late} {
+		start := time.Now()
+		p := b.get(path)
+		if p.status != 503 || p.header.Get("Retry-After") == "" || time.Since(start) > 3*time.Second {
+			t.Errorf("%s: %d after %s", path, p.status, time.Since(start))
+		}
+	}
+	if p := b.get("/auth/signin"); p.status != 200 {
+		t.Errorf("sign-in page: %d", p.status)
+	}
+	if p := b.post("/auth/signout"); p.status != 503 {
+		t.Errorf("sign-out: %d", p.status)
+	}
+	if pg, err = devpg.Start(t.Context(), devpg.Options{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	defer pg.Stop()
+	if got := b.session(); got.User.Email != "ada@example.org" {
+		t.Errorf("after the outage: %+v", got)
+	}
+}
