@@ -3,19 +3,26 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 3s
 
-.PHONY: dev test check vuln fuzz build parts
+.PHONY: dev test check e2e vuln fuzz build parts postgres
 
-dev: parts
+dev: postgres
 	go run ./cmd/gatepost-dev
 
 test: parts check
 	go test -race -shuffle=on ./...
+	$(MAKE) --no-print-directory e2e
 	$(MAKE) --no-print-directory fuzz
 	$(MAKE) --no-print-directory vuln
 
-# What tests need besides Go.
-parts:
-	@bash .ci/parts.sh
+# What tests need besides Go; development needs only the first.
+parts: postgres
+	@bash .ci/parts.sh browser
+postgres:
+	@bash .ci/parts.sh postgres
+
+# A real browser, and providers that are not ours.
+e2e:
+	cd e2e && npm ci --ignore-scripts --no-audit --no-fund && node --test
 
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }

@@ -1,26 +1,51 @@
 #!/usr/bin/env bash
-# Finds the Postgres server that development and tests run, and installs the
-# system's own package where there is none.
+# Finds what is needed besides Go, and installs the system's own packages where
+# it is missing: «postgres» for development and tests, «browser» for tests.
 set -euo pipefail
 
-found() {
-  [ -n "${GATEPOST_PG_BIN:-}" ] || command -v postgres >/dev/null ||
-    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || compgen -G '/usr/libexec/postgresql*/postgres' >/dev/null ||
-    compgen -G '/usr/pgsql-*/bin/postgres' >/dev/null || compgen -G '/opt/homebrew/opt/postgresql@*/bin/postgres' >/dev/null
+any() { compgen -G "$1" >/dev/null; }
+have_postgres() {
+  [ -n "${GATEPOST_PG_BIN:-}" ] || command -v postgres >/dev/null || any '/usr/lib/postgresql/*/bin/postgres' ||
+    any '/usr/libexec/postgresql*/postgres' || any '/usr/pgsql-*/bin/postgres' || any '/opt/homebrew/opt/postgresql@*/bin/postgres'
 }
-found && exit 0
+have_browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+have_node() { command -v node >/dev/null && command -v npm >/dev/null; }
 
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
-echo "No Postgres server on this machine: installing the system's package."
-if command -v apt-get >/dev/null; then
+updated=
+apt() {
   export DEBIAN_FRONTEND=noninteractive
-  # Only the binaries are wanted, not a cluster on port 5432.
-  $sudo mkdir -p /etc/postgresql-common
-  echo 'create_main_cluster = false' | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
-  $sudo apt-get -o DPkg::Lock::Timeout=300 update -q
-  $sudo apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends postgresql
-elif command -v dnf >/dev/null; then $sudo dnf install -y postgresql-server
-elif command -v apk >/dev/null; then $sudo apk add postgresql
-elif command -v brew >/dev/null; then brew install postgresql@17
-fi
-found || { echo "Postgres is still missing; install it, or name the folder of its binaries in GATEPOST_PG_BIN."; exit 1; }
+  [ -n "$updated" ] || { $sudo apt-get -o DPkg::Lock::Timeout=300 update -q; updated=1; }
+  $sudo apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@"
+}
+# install «what» and its packages for apt, dnf, apk and brew
+install() {
+  echo "No $1 on this machine: installing the system's package."
+  if command -v apt-get >/dev/null; then apt $2
+  elif command -v dnf >/dev/null; then $sudo dnf install -y $3
+  elif command -v apk >/dev/null; then $sudo apk add $4
+  elif command -v brew >/dev/null; then brew install $5
+  fi
+}
+
+case ${1:-} in
+postgres)
+  have_postgres && exit 0
+  if command -v apt-get >/dev/null; then
+    # Only the binaries are wanted, not a cluster on port 5432.
+    $sudo mkdir -p /etc/postgresql-common
+    echo 'create_main_cluster = false' | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
+  fi
+  install 'Postgres server' postgresql postgresql-server postgresql postgresql@17
+  have_postgres || { echo 'Postgres is still missing; install it, or name the folder of its binaries in GATEPOST_PG_BIN.'; exit 1; }
+  ;;
+browser)
+  have_node || install 'Node.js' 'nodejs npm' nodejs 'nodejs npm' node
+  have_browser || install 'Chromium' chromium chromium chromium chromium
+  have_node && have_browser || { echo 'Node.js or Chromium is still missing; the browser tests need both.'; exit 1; }
+  ;;
+*)
+  echo 'usage: parts.sh postgres|browser' >&2
+  exit 2
+  ;;
+esac

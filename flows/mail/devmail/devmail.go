@@ -210,7 +210,7 @@ func page(w http.ResponseWriter, t *template.Template, v any) {
 }
 
 const frame = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-{{block "refresh" .}}{{end}}<meta name="color-scheme" content="light dark"><title>Development mailbox</title><style>
+<meta name="color-scheme" content="light dark"><title>Development mailbox</title><style>
 :root{--ink:#1b1f27;--soft:#5c6472;--line:#d9dde3;--ground:#f4f5f7;--card:#fff;--link:#2347c5}
 @media(prefers-color-scheme:dark){:root{--ink:#eef0f4;--soft:#aab2bf;--line:#363c47;--ground:#14171c;--card:#1d2128;--link:#9db4ff}}
 body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}main{max-width:760px;margin:0 auto;padding:32px 16px}
@@ -219,8 +219,7 @@ small{color:var(--soft)}pre{white-space:pre-wrap;overflow-wrap:anywhere;backgrou
 </style></head><body><main>{{block "main" .}}{{end}}</main></body></html>`
 
 var listPage = template.Must(template.Must(template.New("list").Parse(frame)).Parse(`
-{{define "refresh"}}<meta http-equiv="refresh" content="3">{{end}}
-{{define "main"}}<h1>Development mailbox</h1>{{if .}}<ul>{{range .}}<li><a href="/{{.ID}}">{{.Subject}}</a><br><small>to {{.To}}, <time datetime="{{.Received.UTC.Format "2006-01-02T15:04:05Z07:00"}}">{{.Received.Format "15:04:05"}}</time></small></li>{{end}}</ul>
+{{define "main"}}<h1>Development mailbox</h1><p><a href="/">Look again</a></p>{{if .}}<ul>{{range .}}<li><a href="/{{.ID}}">{{.Subject}}</a><br><small>to {{.To}}, <time datetime="{{.Received.UTC.Format "2006-01-02T15:04:05Z07:00"}}">{{.Received.Format "15:04:05"}}</time></small></li>{{end}}</ul>
 {{else}}<p>No mail yet. Ask for a sign-in link, and it arrives here.</p>{{end}}{{end}}`))
 
 var messagePage = template.Must(template.Must(template.New("message").Parse(frame)).Parse(`

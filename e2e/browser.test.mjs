@@ -1,0 +1,144 @@
+// A person with a browser: both ways to sign in, every page they meet checked by
+// axe, and an independent OpenID provider against the product's own binary.
+import { after, before, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { existsSync, readFileSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+import Provider from 'oidc-provider';
+import { artifacts, build, dir, freePorts, run, start, stopAll } from './world.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+let browser, port, database;
+
+before(async () => {
+  port = await freePorts(4);
+  const dev = build('gatepost-dev');
+  const { match } = await start(dev, ['-port', String(port), '-dir', dir('dev')], { ready: /Database\s+(\S+)/ });
+  database = match[1];
+  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => existsSync(p));
+  assert.ok(executablePath, 'no Chromium on this machine; install the package chromium');
+  browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+});
+
+after(async () => {
+  await browser?.close();
+  await stopAll();
+});
+
+const at = (n, path = '/') => `http://localhost:${port + n}${path}`;
+
+// look takes a picture and asks axe, in light and in dark.
+async function look(page, name) {
+  for (const colorScheme of ['dark', 'light']) {
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: `${artifacts}/${name}-${colorScheme}.png`, fullPage: true });
+    // Our own policy forbids scripts, so axe comes in through the debugger.
+    const found = await page.evaluate(`${axe}; axe.run(document).then((r) => r.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.target).join(' ')))`);
+    assert.deepEqual(found, [], `${name} in ${colorScheme}`);
+  }
+}
+
+test('a person signs in with a provider, sees who they are, and signs out', async () => {
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(at(1));
+  await page.getByRole('link', { name: 'Sign in' }).click();
+  await look(page, 'sign-in');
+  await page.getByRole('button', { name: 'Sign in with GitHub' }).click();
+  await look(page, 'development-provider');
+  await page.getByRole('button', { name: 'Ada Lovelace' }).click();
+  await page.getByRole('heading', { name: 'Hello, Ada Lovelace' }).waitFor();
+  await page.goto(at(0, '/auth/session'));
+  assert.equal(JSON.parse(await page.textContent('body')).user.email, 'ada@example.org');
+  await page.goto(at(0, '/auth/account'));
+  await look(page, 'account');
+  await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await look(page, 'signed-out');
+  await page.goto(at(1));
+  await page.getByText('You are not signed in').waitFor();
+});
+
+test('a person signs in by the link in their mailbox', async () => {
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(at(1));
+  await page.getByRole('link', { name: 'Sign in' }).click();
+  await page.getByLabel('Email address').fill('Mary@Example.org');
+  await page.getByRole('button', { name: 'Email me a sign-in link' }).click();
+  await look(page, 'check-mail');
+  await page.goto(at(2));
+  await look(page, 'mailbox');
+  await page.getByRole('link', { name: /Sign in to/ }).first().click();
+  await look(page, 'message');
+  const link = await page.getByRole('link', { name: /callback\/email/ }).getAttribute('href');
+  const other = await (await browser.newContext()).newPage();
+  await other.goto(link);
+  await look(other, 'confirm-link-elsewhere');
+  await page.goto(link);
+  await look(page, 'confirm-link');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('heading', { name: 'Hello, mary@example.org' }).waitFor();
+  await other.getByRole('button', { name: 'Sign in' }).click();
+  await other.getByText('no longer valid').waitFor();
+  await look(other, 'link-used');
+});
+
+test('a person types the code, and Apple posts its answer', async () => {
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(at(0, '/auth/signin'));
+  await page.getByLabel('Email address').fill('joan@example.org');
+  await page.getByRole('button', { name: 'Email me a sign-in link' }).click();
+  await page.getByLabel('Six-digit code').fill('000 000');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await look(page, 'wrong-code');
+  const mail = await (await fetch(at(2, '/latest.json?to=joan@example.org'))).json();
+  await page.getByLabel('Six-digit code').fill(mail.code);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('heading', { name: 'joan@example.org' }).waitFor();
+  const apple = await (await browser.newContext()).newPage();
+  await apple.goto(at(0, '/auth/signin'));
+  await apple.getByRole('button', { name: 'Sign in with Apple' }).click();
+  await apple.getByRole('button', { name: 'Grace Hopper' }).click();
+  await apple.getByRole('button', { name: 'Continue' }).click();
+  await apple.getByRole('heading', { name: 'Grace Hopper' }).waitFor();
+});
+
+test('the product signs in with an independent OpenID provider', async () => {
+  const gate = await freePorts(3);
+  const issuer = `http://127.0.0.1:${gate + 1}`;
+  const client = { client_id: 'gatepost', client_secret: 'a-secret-of-some-length', redirect_uris: [`http://127.0.0.1:${gate}/auth/callback/work`] };
+  const idp = new Provider(issuer, {
+    clients: [client],
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'picture'] },
+    findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, name: 'Rosa Lee', email: `${id}@example.net`, email_verified: true }) }),
+    cookies: { keys: ['a key of the test'] },
+    pkce: { required: () => true },
+  });
+  const server = idp.listen(gate + 1, '127.0.0.1');
+  try {
+    const env = {
+      GATEPOST_PUBLIC_URL: `http://127.0.0.1:${gate}`, GATEPOST_DEV: 'true', GATEPOST_LISTEN: `127.0.0.1:${gate}`, GATEPOST_ADMIN_LISTEN: `127.0.0.1:${gate + 2}`,
+      GATEPOST_DRAIN: '0s', GATEPOST_DATABASE_URL: database, GATEPOST_DATABASE_SCHEMA: 'product', GATEPOST_KEYS: 'k'.repeat(40),
+      GATEPOST_PROVIDERS: JSON.stringify([{ id: 'work', type: 'oidc', name: 'Work', issuer, client_id: client.client_id, client_secret: client.client_secret }]),
+    };
+    const gatepost = build('gatepost');
+    await run(gatepost, ['migrate'], env);
+    const checked = await run(gatepost, ['check'], env);
+    assert.match(checked, /ok {4}work signing keys/);
+    assert.match(checked, new RegExp(client.redirect_uris[0]));
+    await start(gatepost, ['serve'], { env, ready: /"serving"/ });
+    const page = await (await browser.newContext()).newPage();
+    await page.goto(`http://127.0.0.1:${gate}/auth/signin?callbackUrl=/auth/account`);
+    await page.getByRole('button', { name: 'Sign in with Work' }).click();
+    await page.locator('[name=login]').fill('rosa');
+    await page.locator('[name=password]').fill('anything');
+    await page.locator('button[type=submit]').click();
+    await page.locator('button[type=submit]').click(); // consent
+    await page.getByRole('heading', { name: 'Rosa Lee' }).waitFor();
+    await page.goto(`http://127.0.0.1:${gate}/auth/session`);
+    assert.equal(JSON.parse(await page.textContent('body')).user.email, 'rosa@example.net');
+    assert.equal((await fetch(`http://127.0.0.1:${gate + 2}/readyz`)).status, 200);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+});

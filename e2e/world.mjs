@@ -1,0 +1,70 @@
+// Starts what the tests talk to, and ends it by pid.
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
+import { mkdtempSync, mkdirSync, chmodSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import net from 'node:net';
+
+const root = new URL('..', import.meta.url).pathname;
+const running = [];
+export const artifacts = join(root, 'e2e', 'artifacts');
+mkdirSync(artifacts, { recursive: true });
+const scratch = mkdtempSync(join(tmpdir(), 'gatepost-e2e-'));
+chmodSync(scratch, 0o755); // Postgres runs as another user when we are root
+
+export function build(command) {
+  const out = join(scratch, command);
+  execFileSync('go', ['build', '-o', out, './cmd/' + command], { cwd: root, stdio: 'inherit' });
+  return out;
+}
+
+// freePorts gives n ports in a row.
+export async function freePorts(n) {
+  const free = (port) => new Promise((ok) => {
+    const s = net.createServer().once('error', () => ok(false)).once('listening', () => s.close(() => ok(true)));
+    s.listen(port, '127.0.0.1');
+  });
+  for (let port = 20000 + Math.floor(Math.random() * 20000); ; port += n) {
+    const all = await Promise.all([...Array(n).keys()].map((i) => free(port + i)));
+    if (all.every(Boolean)) return port;
+  }
+}
+
+// start runs a program until its output matches ready.
+export function start(file, args, { env, ready }) {
+  const child = spawn(file, args, { cwd: scratch, env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env } });
+  running.push(child);
+  return new Promise((ok, fail) => {
+    let out = '';
+    const timer = setTimeout(() => fail(new Error(`${file} is not ready:\n${out}`)), 60_000);
+    const read = (chunk) => {
+      out += chunk;
+      const m = ready.exec(out);
+      if (m) { clearTimeout(timer); ok({ child, match: m }); }
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.once('exit', (code) => { clearTimeout(timer); fail(new Error(`${file} ended with ${code}:\n${out}`)); });
+  });
+}
+
+// run waits for a program without stopping the servers of this process.
+export async function run(file, args, env) {
+  try {
+    return (await promisify(execFile)(file, args, { env: { PATH: process.env.PATH, ...env } })).stdout;
+  } catch (err) {
+    throw new Error(`${file} ${args}: ${err.stdout}${err.stderr}`);
+  }
+}
+
+
+export async function stopAll() {
+  await Promise.all(running.reverse().map((child) => new Promise((ok) => {
+    if (child.exitCode !== null || child.signalCode !== null) return ok();
+    child.once('exit', ok);
+    child.kill('SIGTERM');
+  })));
+  rmSync(scratch, { recursive: true, force: true });
+}
+export const dir = (name) => join(scratch, name);
