@@ -1,0 +1,298 @@
+package mail
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// inbox is an SMTP server that answers as a test wants.
+type inbox struct {
+	mu      sync.Mutex
+	to      []string
+	raw     []string
+	secure  bool
+	user    string
+	answers []error // to DATA, in turn; then nil
+}
+
+type inboxSession struct {
+	*inbox
+	conn *smtp.Conn
+	to   string
+}
+
+func (s *inboxSession) AuthMechanisms() []string {
+	if s.user == "" {
+		return nil
+	}
+	return []string{sasl.Plain}
+}
+
+func (s *inboxSession) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if user != s.user || password != "right" {
+			return smtp.ErrAuthFailed
+		}
+		return nil
+	}), nil
+}
+func (s *inboxSession) Mail(string, *smtp.MailOptions) error      { return nil }
+func (s *inboxSession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = to; return nil }
+func (s *inboxSession) Reset()                                    {}
+func (s *inboxSession) Logout() error                             { return nil }
+func (s *inboxSession) Data(r io.Reader) error {
+	raw, _ := io.ReadAll(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.answers) > 0 {
+		err := s.answers[0]
+		s.answers = s.answers[1:]
+		if err != nil {
+			return err
+		}
+	}
+	_, s.secure = s.conn.TLSConnectionState()
+	s.inbox.to, s.raw = append(s.inbox.to, s.to), append(s.raw, string(raw))
+	return nil
+}
+
+func (b *inbox) got() ([]string, []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.to...), append([]string(nil), b.raw...)
+}
+
+// certificate is for name, with the file of its root.
+func certificate(t *testing.T, name string) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+	if ip := net.ParseIP(name); ip != nil {
+		template.DNSNames, template.IPAddresses = nil, []net.IP{ip}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}
+
+// listen starts b in a mode: "plain", "starttls" or "tls".
+func (b *inbox) listen(t *testing.T, mode string, cert tls.Certificate) string {
+	t.Helper()
+	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &inboxSession{inbox: b, conn: c}, nil }))
+	server.Domain, server.AllowInsecureAuth = "localhost", mode == "plain"
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{cert}}
+	if mode == "starttls" {
+		server.TLSConfig = config
+	}
+	if mode == "tls" {
+		listener = tls.NewListener(listener, config)
+	}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	return listener.Addr().String()
+}
+
+func newMailer(t *testing.T, c Config) (*Mailer, *bytes.Buffer) {
+	t.Helper()
+	if c.From == "" {
+		c.From = "Gatepost <sign-in@gatepost.example>"
+	}
+	log := &bytes.Buffer{}
+	m, err := New(c, slog.New(slog.NewJSONHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.backoff = time.Millisecond
+	return m, log
+}
+
+var link = Link{To: "ada@example.org", URL: "https://auth.example.org/auth/callback/email?token=abc&x=1", Code: "012345", Site: "auth.example.org", Expires: 10 * time.Minute}
+
+// M-14, K-M1, K-M3: mail leaves over verified TLS or not at all.
+func TestTransports(t *testing.T) {
+	good, ca := certificate(t, "127.0.0.1")
+	foreign, foreignCA := certificate(t, "mail.example")
+	for _, tt := range []struct {
+		name, server string
+		cert         tls.Certificate
+		user         string
+		config       Config
+		want         string // of the error; "" is success
+	}{
+		{"STARTTLS", "starttls", good, "", Config{CAFile: ca}, ""},
+		{"implicit TLS", "tls", good, "", Config{TLS: "tls", CAFile: ca}, ""},
+		{"clear text on loopback", "plain", good, "", Config{TLS: "none"}, ""},
+		{"STARTTLS is not offered", "plain", good, "", Config{CAFile: ca}, "offers no STARTTLS"},
+		{"unknown authority", "starttls", good, "", Config{}, "STARTTLS: "},
+		{"certificate of another name", "starttls", foreign, "", Config{CAFile: foreignCA}, "STARTTLS: "},
+		{"authenticated", "starttls", good, "me", Config{CAFile: ca, Username: "me", Password: "right"}, ""},
+		{"wrong password", "starttls", good, "me", Config{CAFile: ca, Username: "me", Password: "hunter2"}, "refused mail.username"},
+		{"AUTH is not offered", "starttls", good, "", Config{CAFile: ca, Username: "me", Password: "right"}, "offers no AUTH"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &inbox{user: tt.user}
+			tt.config.Host = b.listen(t, tt.server, tt.cert)
+			m, _ := newMailer(t, tt.config)
+			err := errors.Join(m.Check(t.Context()), m.attempt(t.Context(), link))
+			to, _ := b.got()
+			if tt.want == "" {
+				if err != nil || len(to) != 1 || to[0] != link.To || b.secure != (tt.server != "plain") {
+					t.Errorf("%v, to %v, secure %v", err, to, b.secure)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hunter2") || len(to) != 0 {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// M-13, M-19, K-M6: one recipient, headers of ours alone, one link twice.
+func TestMessage(t *testing.T) {
+	b := &inbox{}
+	m, _ := newMailer(t, Config{TLS: "none", Host: b.listen(t, "plain", tls.Certificate{})})
+	if err := m.attempt(t.Context(), link); err != nil {
+		t.Fatal(err)
+	}
+	_, raws := b.got()
+	parsed, err := mail.ReadMessage(strings.NewReader(raws[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"To": "<ada@example.org>", "Subject": "Sign in to auth.example.org", "Auto-Submitted": "auto-generated", "From": `"Gatepost" <sign-in@gatepost.example>`} {
+		if got := parsed.Header[name]; len(got) != 1 || strings.Trim(got[0], "<>") != strings.Trim(want, "<>") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	host, _ := os.Hostname()
+	if id := parsed.Header.Get("Message-Id"); !strings.HasSuffix(id, "@gatepost.example>") || strings.Contains(id, host) {
+		t.Errorf("Message-Id %q", id)
+	}
+	if date := parsed.Header.Get("Date"); !strings.HasSuffix(date, "+0000") {
+		t.Errorf("Date %q", date)
+	}
+	for _, l := range []Link{{To: "a@b.org\r\nBcc: c@d.org"}, {To: "a@b.org", Site: "x\nX: y"}} {
+		if _, err := m.compose(l); !permanent(err) {
+			t.Errorf("%q was composed: %v", l, err)
+		}
+	}
+}
+
+// M-15: 4xx is tried again while the link is of use, 5xx is not.
+func TestRetries(t *testing.T) {
+	busy := &smtp.SMTPError{Code: 451, Message: "later, ada@example.org"}
+	never := &smtp.SMTPError{Code: 550, Message: "no such user ada@example.org"}
+	for _, tt := range []struct {
+		name    string
+		answers []error
+		life    time.Duration
+		sent    int
+		healthy bool
+	}{
+		{"busy twice", []error{busy, busy}, time.Minute, 1, true},
+		{"always busy", []error{busy, busy, busy, busy, busy, busy}, time.Minute, 0, false},
+		{"refused", []error{never}, time.Minute, 0, true},
+		{"too late", []error{busy}, 0, 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &inbox{answers: tt.answers}
+			m, log := newMailer(t, Config{TLS: "none", Host: b.listen(t, "plain", tls.Certificate{})})
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			go m.Run(ctx)
+			l := link
+			l.Expires = tt.life
+			if err := m.Send(l); err != nil {
+				t.Fatal(err)
+			}
+			end, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			if err := m.Drain(end); err != nil {
+				t.Fatal(err)
+			}
+			if to, _ := b.got(); len(to) != tt.sent || (m.Healthy() == nil) != tt.healthy {
+				t.Errorf("sent %d, healthy %v", len(to), m.Healthy())
+			}
+			if strings.Contains(log.String(), "ada@") || strings.Contains(log.String(), "token=") { // X-3
+				t.Errorf("the log says %s", log)
+			}
+			if err := m.Send(link); !errors.Is(err, ErrClosed) {
+				t.Errorf("after Drain: %v", err)
+			}
+		})
+	}
+}
+
+// K-M1: a server that says nothing is given up.
+func TestMuteServer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	m, _ := newMailer(t, Config{TLS: "none", Host: listener.Addr().String(), QueueSize: 2})
+	m.smtp.totalTime = 50 * time.Millisecond
+	if err := m.attempt(t.Context(), link); err == nil || permanent(err) {
+		t.Errorf("got %v", err)
+	}
+	m.Send(link)
+	m.Send(link)
+	if err := m.Send(link); !errors.Is(err, ErrQueueFull) {
+		t.Errorf("full queue: %v", err)
+	}
+}
+
+func TestRefusedConfigurations(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "link.txt"), []byte("{{.Name}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]Config{
+		"no sender":               {Host: "127.0.0.1:25"},
+		"two senders":             {From: "a@b.org, c@d.org", Host: "127.0.0.1:25"},
+		"no port":                 {From: "a@b.org", Host: "mail.example.org"},
+		"clear text over a net":   {From: "a@b.org", Host: "mail.example.org:25", TLS: "none"},
+		"unknown kind of TLS":     {From: "a@b.org", Host: "mail.example.org:25", TLS: "ssl"},
+		"field that is not there": {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: dir},
+	} {
+		if _, err := New(c, slog.Default()); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
