@@ -50,6 +50,7 @@ var ErrNoSession = errors.New("no session")
 // Sessions looks after the sessions of people who have signed in.
 type Sessions struct {
 	Store      *store.Store
+	Cache      *store.Cache // answers Current
 	Lifetimes  store.Lifetimes
 	MaxPerUser int // the oldest beyond it end when a new one begins; security S-14
 }
@@ -77,7 +78,7 @@ func (s *Sessions) Current(ctx context.Context, token SessionToken) (store.User,
 	if !token.wellFormed() {
 		return store.User{}, store.Session{}, ErrNoSession
 	}
-	user, session, err := s.Store.Session(ctx, token.stored(), s.Lifetimes)
+	user, session, err := s.Cache.Session(ctx, token.stored(), s.Lifetimes)
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrNoSession
 	}
@@ -89,7 +90,9 @@ func (s *Sessions) End(ctx context.Context, token SessionToken) error {
 	if !token.wellFormed() {
 		return nil
 	}
-	return s.Store.EndSession(ctx, token.stored())
+	err := s.Store.EndSession(ctx, token.stored())
+	s.Cache.Forget(token.stored()) // this replica does not wait to be told
+	return err
 }
 
 // EndOne ends one session of a user.

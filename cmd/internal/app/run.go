@@ -20,6 +20,9 @@ import (
 	"github.com/gatepost/gatepost/web"
 )
 
+// cachedSessions bounds the memory of the session cache, about 40 MiB.
+const cachedSessions = 100_000
+
 // NewLogger writes one event a line.
 func NewLogger(c LogConfig, w io.Writer) *slog.Logger {
 	var level slog.Level
@@ -36,6 +39,7 @@ func NewLogger(c LogConfig, w io.Writer) *slog.Logger {
 // parts are what a configuration becomes.
 type parts struct {
 	store    *store.Store
+	cache    *store.Cache
 	mailer   *mail.Mailer // nil without mail
 	clients  []*providers.Client
 	sessions *flows.Sessions
@@ -72,7 +76,8 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.store, err = store.Open(ctx, c.Database.options()); err != nil {
 		return nil, err
 	}
-	p.sessions = &flows.Sessions{Store: p.store, MaxPerUser: c.Session.MaxPerUser,
+	p.cache = store.NewCache(p.store, c.Database.direct(), cachedSessions)
+	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser,
 		Lifetimes: store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}}
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
@@ -167,6 +172,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if p.mailer != nil {
 		go p.mailer.Run(background)
 	}
+	go p.cache.Run(background)
 	go sweep(background, p.store, log)
 	log.Info("serving", "public_url", c.PublicURL, "listen", listener.Addr().String())
 	select {

@@ -94,6 +94,7 @@ func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 	}
 	t.Cleanup(p.store.Close)
 	go p.mailer.Run(ctx)
+	go p.cache.Run(ctx)
 	handler = p.handler
 	return s
 }

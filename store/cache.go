@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	maxTrust     = 5 * time.Second // what another program deleted without a word is noticed by then
+	unknownTrust = time.Second     // how long a token that nobody has is remembered as that
+)
+
+// Cache answers Session from memory. An entry dies when its session is ended on
+// any replica (NOTIFY gatepost_session), when the session is over, and after
+// five seconds at the latest. While the LISTEN connection is down nothing is
+// remembered and every check asks the database.
+//
+// Times are the process's own: they bound how long an answer is believed, never
+// how long a session lives.
+type Cache struct {
+	store *Store
+	url   string
+	most  int
+
+	flights singleflight.Group
+	mu      sync.RWMutex
+	trusted bool // LISTEN is up
+	epoch   uint64
+	entries map[string]entry
+}
+
+type entry struct {
+	user    User
+	session Session
+	unknown bool
+	until   time.Time
+}
+
+// NewCache keeps up to most sessions. url is a connection past any transaction
+// pooler, for LISTEN. Nothing is trusted until Run has connected.
+func NewCache(s *Store, url string, most int) *Cache {
+	return &Cache{store: s, url: url, most: most, entries: map[string]entry{}}
+}
+
+// Session is Store.Session: without a statement when the answer is in memory,
+// and with one for all who wait for the same session at the same time.
+func (c *Cache) Session(ctx context.Context, token string, l Lifetimes) (User, Session, error) {
+	c.mu.RLock()
+	e, ok := c.entries[token]
+	ok = ok && c.trusted && time.Now().Before(e.until)
+	c.mu.RUnlock()
+	if !ok {
+		var err error
+		if e, err = c.load(ctx, token, l); err != nil {
+			return User{}, Session{}, err
+		}
+	}
+	if e.unknown {
+		return User{}, Session{}, wrap("session", ErrNotFound)
+	}
+	return e.user, e.session, nil
+}
+
+func (c *Cache) load(ctx context.Context, token string, l Lifetimes) (entry, error) {
+	// The flight goes on when the first of those who wait for it gives up.
+	flight := c.flights.DoChan(token, func() (any, error) {
+		c.mu.RLock()
+		epoch := c.epoch
+		c.mu.RUnlock()
+		user, session, err := c.store.Session(context.WithoutCancel(ctx), token, l)
+		e := entry{user: user, session: session, until: time.Now().Add(maxTrust)}
+		switch {
+		case errors.Is(err, ErrNotFound):
+			e = entry{unknown: true, until: time.Now().Add(unknownTrust)}
+		case err != nil:
+			return entry{}, err
+		case session.Expires.Before(e.until):
+			e.until = session.Expires
+		}
+		c.keep(token, e, epoch)
+		return e, nil
+	})
+	select {
+	case r := <-flight:
+		if r.Err != nil {
+			return entry{}, r.Err
+		}
+		return r.Val.(entry), nil
+	case <-ctx.Done():
+		return entry{}, wrap("session", ctx.Err())
+	}
+}
+
+// keep remembers e unless something was ended since epoch: what was read before
+// a sign-out must not be remembered after it.
+func (c *Cache) keep(token string, e entry, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.trusted || c.epoch != epoch {
+		return
+	}
+	if len(c.entries) >= c.most {
+		c.makeRoom()
+	}
+	c.entries[token] = e
+}
+
+// makeRoom drops what is over, and if that is not enough anything.
+func (c *Cache) makeRoom() {
+	now := time.Now()
+	for t, e := range c.entries {
+		if now.After(e.until) {
+			delete(c.entries, t)
+		}
+	}
+	for t := range c.entries {
+		if len(c.entries) < c.most {
+			return
+		}
+		delete(c.entries, t)
+	}
+}
+
+// Forget drops a session that this replica has just ended.
+func (c *Cache) Forget(token string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.epoch++
+	delete(c.entries, token)
+	c.flights.Forget(token)
+}
+
+// Run listens for sessions that end anywhere, until ctx ends.
+func (c *Cache) Run(ctx context.Context) {
+	for wait := 50 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 2*time.Second) {
+		if c.listen(ctx) {
+			wait = 50 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// listen runs one connection and reports whether it had come up.
+func (c *Cache) listen(ctx context.Context) (up bool) {
+	config, err := pgx.ParseConfig(c.url)
+	if err != nil {
+		return false
+	}
+	config.ConnectTimeout = 3 * time.Second
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return false
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "LISTEN gatepost_session"); err != nil {
+		return false
+	}
+	c.trust(true)
+	defer c.trust(false)
+	for {
+		// A connection that died without a word must not be trusted: it is
+		// asked for a sign of life when nothing came for a while.
+		waiting, cancel := context.WithTimeout(ctx, 2*time.Second)
+		notification, err := conn.WaitForNotification(waiting)
+		cancel()
+		switch {
+		case err == nil:
+			c.Forget(notification.Payload)
+		case ctx.Err() != nil:
+			return true
+		case waiting.Err() == nil:
+			return true
+		default:
+			alive, cancel := context.WithTimeout(ctx, time.Second)
+			err := conn.Ping(alive)
+			cancel()
+			if err != nil {
+				return true
+			}
+		}
+	}
+}
+
+func (c *Cache) trust(up bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trusted = up
+	c.epoch++
+	clear(c.entries)
+}
+
+// Trusted reports whether answers may come from memory.
+func (c *Cache) Trusted() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.trusted
+}

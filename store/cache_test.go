@@ -1,0 +1,102 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gatepost/gatepost/store"
+	"github.com/gatepost/gatepost/store/storetest"
+)
+
+func newCache(t *testing.T, url string, o store.Options) (*store.Store, *store.Cache) {
+	t.Helper()
+	o.URL = url
+	s := storetest.OpenWith(t, o)
+	c := store.NewCache(s, url, 100)
+	ctx, stop := context.WithCancel(context.Background())
+	t.Cleanup(stop)
+	go c.Run(ctx)
+	eventually(t, "LISTEN is up", c.Trusted)
+	return s, c
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if holds() {
+			return
+		}
+	}
+	t.Fatalf("not within 5 s: %s", what)
+}
+
+// A check costs nothing when cached, and one statement for all who wait; what
+// ends on one replica is over on the others.
+func TestCache(t *testing.T) {
+	url := storetest.URL(t)
+	var count statements
+	s, c := newCache(t, url, store.Options{Tracer: &count, Timeout: 20 * time.Second})
+	other, _ := newCache(t, url, store.Options{})
+	ctx := t.Context()
+	if _, _, err := s.SignInByAccount(ctx, answer("google", "1", "ada@example.org", "1")); err != nil {
+		t.Fatal(err)
+	}
+	count.n.Store(0)
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			if u, _, err := c.Session(ctx, "session 1", lifetimes); err != nil || u.Email != "ada@example.org" {
+				t.Errorf("%+v, %v", u, err)
+			}
+		})
+	}
+	wg.Wait()
+	before := count.n.Load()
+	for range 100 {
+		c.Session(ctx, "session 1", lifetimes)
+	}
+	if n := count.n.Load(); n != before || before > 10 {
+		t.Errorf("%d statements, then %d more", before, n-before)
+	}
+	if err := other.EndSession(ctx, "session 1"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the session is over here too", func() bool {
+		_, _, err := c.Session(ctx, "session 1", lifetimes)
+		return errors.Is(err, store.ErrNotFound)
+	})
+	count.n.Store(0)
+	for range 50 {
+		c.Session(ctx, "nobody's", lifetimes)
+	}
+	if n := count.n.Load(); n != 1 {
+		t.Errorf("%d statements for one unknown token", n)
+	}
+	for i := range 500 {
+		c.Session(ctx, fmt.Sprint("made up ", i), lifetimes)
+	}
+}
+
+// A replica that cannot hear of endings believes nothing from memory.
+func TestCacheWithoutListen(t *testing.T) {
+	url := storetest.URL(t)
+	s, c := newCache(t, url, store.Options{})
+	ctx := t.Context()
+	if _, _, err := s.SignInByAccount(ctx, answer("google", "1", "", "1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Session(ctx, "session 1", lifetimes); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN gatepost_session' AND datname = current_database()")
+	exec(t, url, "DELETE FROM sessions") // by somebody who tells nobody
+	eventually(t, "the cut is noticed", func() bool {
+		_, _, err := c.Session(ctx, "session 1", lifetimes)
+		return errors.Is(err, store.ErrNotFound)
+	})
+	eventually(t, "LISTEN is up again", c.Trusted)
+}
