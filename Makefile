@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 3s
 
-.PHONY: dev test check e2e vuln fuzz build parts postgres
+.PHONY: bench dev test check e2e vuln fuzz build parts postgres
 
 dev: postgres
 	go run ./cmd/gatepost-dev
@@ -33,6 +33,9 @@ check:
 
 fuzz:
 	@bash .ci/fuzz.sh $(FUZZTIME)
+
+bench:
+	go test -run "^$$$$" -bench . ./bench
 
 vuln:
 	@bash .ci/vuln.sh $(GOVULNCHECK)

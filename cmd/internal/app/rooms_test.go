@@ -19,6 +19,7 @@ var rooms = map[string][]string{
 	"cmd/gatepost":     {"cmd/internal/app", "store"},
 	"cmd/gatepost-dev": {"cmd/internal/app", "store", "store/devpg", "flows/mail/devmail", "providers", "providers/devidp"},
 	"store/devpg":      {}, "store/storetest": {"store", "store/devpg"}, "flows/mail/devmail": {}, "providers/devidp": {"providers"},
+	"bench": {},
 }
 
 // doors says through which rooms a dependency comes in.
