@@ -35,7 +35,7 @@ fuzz:
 	@bash .ci/fuzz.sh $(FUZZTIME)
 
 bench:
-	go test -run "^$$$$" -bench . ./bench
+	go test -run '^$$' -bench . ./bench
 
 vuln:
 	@bash .ci/vuln.sh $(GOVULNCHECK)

@@ -17,9 +17,19 @@ var (
 
 const maxFields = 100
 
-// form reads the body, urlencoded or JSON, and nothing else: path and query
-// never stand in for a field (security K-E11).
+// form is the body, urlencoded or JSON, and nothing else: path and query never
+// stand in for a field (security K-E11). It is read once and kept, because an
+// error is answered in the form that was asked for.
 func form(c echo.Context) (url.Values, error) {
+	if fields, ok := c.Get("form").(url.Values); ok {
+		return fields, nil
+	}
+	fields, err := readForm(c)
+	c.Set("form", fields)
+	return fields, err
+}
+
+func readForm(c echo.Context) (url.Values, error) {
 	kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType))
 	if err != nil && c.Request().ContentLength != 0 {
 		return nil, badRequest("the body has no content type; send application/x-www-form-urlencoded or application/json")

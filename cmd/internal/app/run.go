@@ -13,12 +13,17 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/gatepost/gatepost/flows"
 	"github.com/gatepost/gatepost/flows/mail"
 	"github.com/gatepost/gatepost/providers"
 	"github.com/gatepost/gatepost/store"
 	"github.com/gatepost/gatepost/web"
 )
+
+// maxConnections at once; a proxy in front needs far fewer (security X-5).
+const maxConnections = 4096
 
 // cachedSessions bounds the memory of the session cache, about 40 MiB.
 const cachedSessions = 100_000
@@ -158,7 +163,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	server := newServer(p.handler)
 	failed := make(chan error, 2)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	ready := &readiness{parts: p}
 	if c.AdminListen != "" {
 		admin := newServer(ready.handler())

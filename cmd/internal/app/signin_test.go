@@ -448,6 +448,36 @@ func TestDoorsThatStayShut(t *testing.T) {
 			}
 		})
 	}
+	// JSON bodies, as the contract has them; what fails is answered as JSON too.
+	for body, want := range map[string]string{
+		`{"csrfToken":"` + token + `","email":"not one","json":"true"}`:   "reason=address_invalid",
+		`{"email":"ada@example.org","json":"true"}`:                       "/auth/signin?csrf=true",
+		`{"csrfToken":"` + token + `","email":["a@b.org"],"json":"true"}`: "reason=address_invalid",
+	} {
+		r, _ := http.NewRequest("POST", s.URL+"/auth/signin/email", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := b.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer struct{ URL string }
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode != 200 || !strings.Contains(answer.URL, want) {
+			t.Errorf("%s: %d %v", body, resp.StatusCode, answer)
+		}
+		resp.Body.Close()
+	}
+	for _, body := range []string{"null", "[]", "{", ""} {
+		r, _ := http.NewRequest("POST", s.URL+"/auth/signin/email", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := b.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 400 && resp.StatusCode != 302 {
+			t.Errorf("JSON %q: %d", body, resp.StatusCode)
+		}
+	}
 	b.get(b.answer("google", "1001"))
 	u, _ := url.Parse(s.URL)
 	var cookie string
