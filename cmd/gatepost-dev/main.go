@@ -56,6 +56,12 @@ type world struct{ gatepost, app, mailbox, provider string }
 func run(ctx context.Context, port int, dir string, verbose bool) error {
 	at := func(n int) string { return "http://localhost:" + strconv.Itoa(port+n) }
 	w := world{at(0), at(1), at(2), at(3)}
+	// The ports come first: who has them has the database too, and must keep it.
+	listeners, err := listen(port, 4)
+	if err != nil {
+		return err
+	}
+	defer closeAll(listeners)
 	pg, err := devpg.Start(ctx, devpg.Options{Dir: dir})
 	if err != nil {
 		return err
@@ -81,12 +87,11 @@ func run(ctx context.Context, port int, dir string, verbose bool) error {
 		config.Log.Level = "info"
 	}
 	for n, handler := range map[int]http.Handler{1: demo(w), 2: sink, 3: idp} {
-		stop, err := serve(port+n, handler)
-		if err != nil {
-			return err
-		}
-		defer stop()
+		server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+		go server.Serve(listeners[n])
+		defer server.Close()
 	}
+	listeners[0].Close() // Gatepost opens it itself
 	done := make(chan error, 1)
 	go func() { done <- app.Run(ctx, config, app.NewLogger(config.Log, os.Stderr)) }()
 	if err := answers(ctx, w.gatepost+"/auth/csrf", done); err != nil {
@@ -164,12 +169,22 @@ func devKey(path string) (string, error) {
 	return key, os.WriteFile(path, []byte(key), 0o600)
 }
 
-func serve(port int, h http.Handler) (stop func() error, err error) {
-	listener, err := net.Listen("tcp", "localhost:"+strconv.Itoa(port))
-	if err != nil {
-		return nil, fmt.Errorf("%w; choose other ports with -port", err)
+// listen takes n ports in a row on loopback, or none.
+func listen(port, n int) ([]net.Listener, error) {
+	var taken []net.Listener
+	for i := range n {
+		l, err := net.Listen("tcp", "localhost:"+strconv.Itoa(port+i))
+		if err != nil {
+			closeAll(taken)
+			return nil, fmt.Errorf("%w; is another one running? Choose other ports with -port, and another place with -dir", err)
+		}
+		taken = append(taken, l)
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	go server.Serve(listener)
-	return server.Close, nil
+	return taken, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
 }
