@@ -81,9 +81,9 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.store, err = store.Open(ctx, c.Database.options()); err != nil {
 		return nil, err
 	}
-	p.cache = store.NewCache(p.store, c.Database.direct(), cachedSessions)
-	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser,
-		Lifetimes: store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}}
+	lifetimes := store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}
+	p.cache = store.NewCache(p.store, c.Database.direct(), cachedSessions, lifetimes)
+	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes}
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
 		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, FormOrigins: append(c.ReturnTo, c.FormOrigins...),
