@@ -30,6 +30,7 @@ type Config struct {
 	OAuth     *flows.OAuth
 	MagicLink *flows.MagicLink // nil when no mail is configured
 	Sessions  *flows.Sessions
+	Gate      *flows.Gate // nil when no rules are configured
 
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
@@ -99,7 +100,18 @@ func New(c Config) (http.Handler, error) {
 	if err := s.serveStatic(g); err != nil {
 		return nil, err
 	}
-	return s.harden(e), nil
+	pages := s.harden(e)
+	if c.Gate == nil {
+		return pages, nil
+	}
+	point, checks := s.newCheckpoint()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if point.owns(r.URL.Path) {
+			checks.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	}), nil
 }
 
 // serveStatic gives each embedded file a route of its own: no wildcard reaches

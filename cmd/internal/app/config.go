@@ -47,6 +47,7 @@ type Config struct {
 	Log       LogConfig        `yaml:"log"`
 	Drain     time.Duration    `yaml:"drain"`
 	Providers []ProviderConfig `yaml:"providers"`
+	Gate      GateConfig       `yaml:"gate"`
 }
 
 // DatabaseConfig says where the four tables are.
@@ -128,7 +129,8 @@ func Default() Config {
 		Session:  SessionConfig{Idle: 720 * time.Hour, Update: 24 * time.Hour, Absolute: 2160 * time.Hour, MaxPerUser: 20},
 		Mail: MailConfig{TLS: "starttls", LinkTTL: 10 * time.Minute, CodeTries: 5,
 			AddressPerWindow: 3, AddressPerDay: 10, ClientPerWindow: 10, Window: 15 * time.Minute},
-		Log: LogConfig{Level: "info", Format: "json"},
+		Log:  LogConfig{Level: "info", Format: "json"},
+		Gate: GateConfig{Default: "deny"},
 	}
 }
 

@@ -14,8 +14,8 @@ const module = "github.com/gatepost/gatepost/"
 
 // rooms says what each room may import of ours; arrows go down only.
 var rooms = map[string][]string{
-	"migrations": {}, "store": {"migrations"}, "providers": {}, "flows/mail": {}, "flows": {"store", "providers", "flows/mail"},
-	"web": {"flows", "store", "providers"}, "cmd/internal/app": {"web", "flows", "flows/mail", "store", "providers"},
+	"migrations": {}, "store": {"migrations"}, "providers": {}, "flows/mail": {}, "flows/gate": {}, "flows": {"store", "providers", "flows/mail", "flows/gate"},
+	"web": {"flows", "flows/gate", "store", "providers"}, "cmd/internal/app": {"web", "flows", "flows/mail", "flows/gate", "store", "providers"},
 	"cmd/gatepost":     {"cmd/internal/app", "store"},
 	"cmd/gatepost-dev": {"cmd/internal/app", "store", "store/devpg", "flows/mail/devmail", "providers", "providers/devidp"},
 	"store/devpg":      {}, "store/storetest": {"store", "store/devpg"}, "flows/mail/devmail": {}, "providers/devidp": {"providers"},

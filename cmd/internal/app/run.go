@@ -61,7 +61,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	returnTo, err := flows.NewReturnTo(c.PublicURL, c.ReturnTo)
+	returnTo, err := flows.NewReturnTo(c.PublicURL, c.returnTo())
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +86,14 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes}
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
-		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, FormOrigins: append(c.ReturnTo, c.FormOrigins...),
+		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, FormOrigins: append(c.returnTo(), c.FormOrigins...),
 		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log,
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Now: time.Now},
+	}
+	if c.Gate.on() {
+		if w.Gate, err = c.gate(p.sessions, keys); err != nil {
+			return nil, err
+		}
 	}
 	for _, cidr := range c.TrustedProxies {
 		prefix, err := netip.ParsePrefix(cidr)

@@ -95,6 +95,14 @@ func (c Config) validate() error {
 		}
 		seen[p.ID] = true
 	}
+	if c.Gate.on() {
+		if _, err := c.rules(); err != nil {
+			mistakes = append(mistakes, err.Error())
+		}
+		if len(c.TrustedProxies) == 0 {
+			wrong("trusted_proxies", "is empty, so no proxy may ask the gate; list the addresses your proxy connects from, as in 127.0.0.1/32")
+		}
+	}
 	if len(mistakes) > 0 {
 		return errors.New(strings.Join(mistakes, "\n"))
 	}

@@ -1,0 +1,252 @@
+package web
+
+import (
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
+
+	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/gate"
+	"github.com/gatepost/gatepost/store"
+)
+
+// checkpoint is where reverse proxies ask about each request. It stands outside
+// the pages' middleware: a check costs no request id, no log line, no policy.
+type checkpoint struct {
+	*server
+	trusted  []netip.Prefix
+	seen     *seen
+	returnTo returnable
+	signIn   string // URL of the sign-in page with an empty callbackUrl
+	warn     rate.Sometimes
+}
+
+// A source reads from one family's headers what the client asked for. Each has
+// one file and one set of headers, and reads no other (security F-2).
+type source struct {
+	name string
+	read func(*http.Request) (gate.Request, error)
+	// redirects: the proxy passes a redirect and a page on to the browser; nginx
+	// makes a 500 of one, and takes Location from a 401 instead.
+	redirects bool
+	envoy     bool // understands x-envoy-auth-headers-to-remove
+}
+
+// newCheckpoint gives the checkpoint and its routes; all others are the pages'.
+func (s *server) newCheckpoint() (*checkpoint, *echo.Echo) {
+	p := &checkpoint{server: s, trusted: s.TrustedProxies, seen: newSeen(maxSeen), returnTo: returnable{rule: s.ReturnTo},
+		signIn: s.url("/signin", nil) + "?callbackUrl=", warn: rate.Sometimes{First: 10, Interval: logInterval}}
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	base := strings.TrimSuffix(s.BasePath, "/")
+	anyMethod(e, base+"/nginx", p.check(nginx))
+	anyMethod(e, base+"/forward", p.check(forward))
+	anyMethod(e, base+"/envoy", p.check(envoy(base+"/envoy")))
+	anyMethod(e, base+"/envoy/*", p.check(envoy(base+"/envoy")))
+	e.GET(base+"/.well-known/jwks.json", p.jwks)
+	return p, e
+}
+
+// anyMethod registers h for whatever method there is: proxies pass on the
+// client's, and Echo's Any knows only the common ones (security F-8).
+func anyMethod(e *echo.Echo, path string, h echo.HandlerFunc) {
+	e.Any(path, h)
+	e.RouteNotFound(path, h)
+}
+
+// owns reports whether path is one of the checkpoint's.
+func (p *checkpoint) owns(path string) bool {
+	rest, ok := strings.CutPrefix(path, p.BasePath)
+	return ok && (rest == "/nginx" || rest == "/forward" || rest == "/envoy" || strings.HasPrefix(rest, "/envoy/") || rest == "/.well-known/jwks.json")
+}
+
+// check answers one question: 200 and who it is, 401 or a redirect to sign in,
+// 403, 503 when it cannot be told, 400 when the question cannot be understood.
+func (p *checkpoint) check(from source) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				p.Log.Error("panic", "panic", r, "stack", string(debug.Stack()))
+				err = p.unavailable(c)
+			}
+		}()
+		r := c.Request()
+		if !p.trusts(r.RemoteAddr) {
+			return p.misdirected(c, from, "the peer is not in trusted_proxies, so nothing that it says of a client counts")
+		}
+		request, err := from.read(r)
+		if err == nil {
+			request.Client, err = p.client(r)
+		}
+		if err != nil {
+			return p.misdirected(c, from, err.Error())
+		}
+		request.Preflight = isPreflight(r.Header, request.Method)
+		person, err := p.whoAsks(r)
+		switch {
+		case err == nil:
+		case errors.Is(err, flows.ErrNoSession):
+			err = nil
+		case !errors.Is(err, store.ErrUnavailable):
+			p.warn.Do(func() { p.Log.Error("gate", "err", err.Error()) })
+			return p.unavailable(c)
+		}
+		var id gate.Identity
+		if person != nil {
+			id = person.Identity
+		}
+		decision := p.Gate.Rules.Decide(request, id)
+		switch {
+		case decision.Outcome == gate.Allow:
+			return p.allow(c, from, request, person)
+		case err != nil:
+			// Who it is cannot be told now: neither a way in nor a reason to
+			// send everybody to the sign-in page (forward-auth rule 4).
+			return p.unavailable(c)
+		case decision.Outcome == gate.SignIn:
+			return p.askToSignIn(c, from, request)
+		}
+		return p.deny(c, from, request, id, decision)
+	}
+}
+
+// Names of the headers that tell an application who asks. All of them are on
+// every answer that lets pass, empty where there is nothing to say, so that a
+// proxy replaces what a client sent (forward-auth rule 8).
+const (
+	remoteUser, remoteEmail, remoteName, remoteGroups = "Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups"
+	authUser, authEmail, authName, authGroups         = "X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Preferred-Username", "X-Auth-Request-Groups"
+	assertionHeader                                   = "X-Gatepost-Assertion"
+)
+
+func (p *checkpoint) allow(c echo.Context, from source, request gate.Request, person *flows.Person) error {
+	var a gate.Attributes
+	assertion := ""
+	if person != nil {
+		a = person.Attributes
+		var err error
+		if assertion, err = p.Gate.Assertion(person, request.Host); err != nil {
+			return p.unavailable(c)
+		}
+	}
+	h := c.Response().Header()
+	told := [...]struct{ name, value string }{
+		{remoteUser, a.User}, {remoteEmail, a.Email}, {remoteName, a.Name}, {remoteGroups, a.Groups},
+		{authUser, a.ID}, {authEmail, a.Email}, {authName, a.Name}, {authGroups, a.Groups}, {assertionHeader, assertion},
+	}
+	values := make([]string, len(told))
+	for i, t := range told {
+		if t.value == "" && from.envoy {
+			continue // named in the list of those to remove
+		}
+		values[i] = t.value
+		h[t.name] = values[i : i+1 : i+1]
+	}
+	if from.envoy {
+		h["X-Envoy-Auth-Headers-To-Remove"] = []string{toRemove(a, assertion)}
+	}
+	notCached(h)
+	c.Response().WriteHeader(http.StatusOK)
+	return nil
+}
+
+var (
+	noStore   = []string{"no-store"}
+	varyByWho = []string{"Cookie, Authorization"}
+)
+
+// notCached keeps a verdict from outliving the moment (security F-9).
+func notCached(h http.Header) {
+	h["Cache-Control"], h["Vary"] = noStore, varyByWho
+}
+
+// askToSignIn refuses somebody whom nobody knows, in the form that suits who
+// asks: a browser that goes somewhere is sent to sign in, a script is told.
+func (p *checkpoint) askToSignIn(c echo.Context, from source, request gate.Request) error {
+	r, h := c.Request(), c.Response().Header()
+	notCached(h)
+	status := http.StatusUnauthorized
+	if isNavigation(r.Header) {
+		h["Location"] = []string{p.signInFor(r, request)}
+		switch {
+		case !from.redirects:
+		case request.Method == http.MethodGet || request.Method == http.MethodHead:
+			status = http.StatusFound
+		default:
+			status = http.StatusSeeOther
+		}
+	}
+	if status == http.StatusUnauthorized {
+		h["Www-Authenticate"] = bearerChallenge
+	}
+	c.Response().WriteHeader(status)
+	return nil
+}
+
+var bearerChallenge = []string{`Bearer realm="gatepost"`}
+
+// signInFor is the sign-in page that leads back to what was asked for.
+func (p *checkpoint) signInFor(r *http.Request, request gate.Request) string {
+	if request.Method == http.MethodGet || request.Method == http.MethodHead {
+		return p.returnTo.link(p.signIn, request)
+	}
+	// A GET of what takes only a POST ends in an error: back to the form.
+	back := gate.Request{Scheme: request.Scheme, Host: request.Host, Port: request.Port, Path: "/"}
+	if referer := r.Header.Get("Referer"); strings.HasPrefix(referer, back.URL()) {
+		return p.returnTo.safe(p.signIn, referer)
+	}
+	return p.returnTo.safe(p.signIn, back.URL())
+}
+
+// deny refuses somebody who is known, or whom signing in would not help. It is
+// never a redirect: that would go round for ever (forward-auth rule 3).
+func (p *checkpoint) deny(c echo.Context, from source, request gate.Request, id gate.Identity, d gate.Decision) error {
+	requestID := rand.Text()
+	p.Log.LogAttrs(c.Request().Context(), slog.LevelInfo, "gate denied", slog.String("request_id", requestID), slog.String("host", request.Host), slog.String("method", request.Method),
+		slog.String("path", request.Path), slog.Int("user", int(id.UserID)), slog.Int("rule", d.Rule), slog.String("rule_name", d.Name))
+	notCached(c.Response().Header())
+	if !from.redirects || !isNavigation(c.Request().Header) {
+		return c.JSON(http.StatusForbidden, map[string]string{"error": "forbidden", "rule": ruleName(d), "request_id": requestID})
+	}
+	return p.deniedPage(c, request, id, d, requestID)
+}
+
+func ruleName(d gate.Decision) string {
+	switch {
+	case d.Name != "":
+		return d.Name
+	case d.Rule == 0:
+		return "default"
+	}
+	return "rule " + strconv.Itoa(d.Rule)
+}
+
+func (p *checkpoint) unavailable(c echo.Context) error {
+	h := c.Response().Header()
+	notCached(h)
+	h["Retry-After"] = []string{"5"}
+	return c.String(http.StatusServiceUnavailable, "Gatepost cannot ask its database right now.\n")
+}
+
+// misdirected tells the operator, who reads it in the proxy's log or by curl,
+// what is wrong with the question. No honest client can cause it.
+func (p *checkpoint) misdirected(c echo.Context, from source, why string) error {
+	p.warn.Do(func() {
+		p.Log.Warn("gate question not understood", "endpoint", from.name, "peer", c.Request().RemoteAddr, "why", why)
+	})
+	notCached(c.Response().Header())
+	return c.String(http.StatusBadRequest, "Gatepost: "+why+".\n")
+}
+
+func (p *checkpoint) jwks(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "public, max-age=300")
+	return c.Blob(http.StatusOK, "application/jwk-set+json", p.Gate.Signer.JWKS())
+}
