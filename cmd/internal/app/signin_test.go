@@ -33,6 +33,7 @@ type site struct {
 	t    *testing.T
 	mail *devmail.Server
 	log  *syncBuffer
+	keys []Secret
 }
 
 type syncBuffer struct {
@@ -86,6 +87,7 @@ func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 	if err := c.validate(); err != nil {
 		t.Fatal(err)
 	}
+	s.keys = c.Keys
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	p, err := build(ctx, c, slog.New(slog.NewJSONHandler(s.log, nil)))
