@@ -22,11 +22,6 @@ type Checked struct {
 	Providers []string // of the user's accounts, sorted
 }
 
-// apiTokens are sessions that a person made for an API client: session_token
-// has this prefix and the name, so that no cookie can ever open them. They end
-// when they were made to, however old that is.
-const apiTokens = "api:"
-
 // Sliding moves the end of a session when a write is due. A session that is
 // being ended is never brought back: the UPDATE finds no row then (security S-4).
 const (

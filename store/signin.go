@@ -36,7 +36,7 @@ const beginSession = `
 		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
 	), surplus AS (
 		SELECT s.id FROM sessions s JOIN who ON s.user_id = who.user_id
-		WHERE $6::int > 0 AND s.session_token <> $3::varchar
+		WHERE $6::int > 0 AND s.session_token <> $3::varchar AND s.session_token NOT LIKE 'api:%'
 		ORDER BY s.created_at DESC, s.id DESC OFFSET greatest($6::int - 1, 0)
 	), ended AS (
 		DELETE FROM sessions s USING who

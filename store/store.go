@@ -161,7 +161,7 @@ func wrap(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range []error{ErrNotFound, ErrConflict, ErrLastWayIn} {
+	for _, known := range []error{ErrNotFound, ErrConflict, ErrLastWayIn, ErrTooMany} {
 		if errors.Is(err, known) {
 			return fmt.Errorf("%s: %w", op, known)
 		}
