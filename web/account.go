@@ -34,7 +34,7 @@ func (s *server) account(c echo.Context) error {
 	}
 	entryOf(c).user = user.ID
 	view := accountView{
-		page:          s.page("Your account"),
+		page:          s.page(c, "account.title"),
 		CSRF:          s.cookies.csrfToken(c),
 		Name:          user.Name,
 		Email:         user.Email,
@@ -51,13 +51,13 @@ func (s *server) account(c echo.Context) error {
 		linked[a.Provider] = true
 		row := accountRow{ID: a.ID, Provider: s.providerName(a.Provider), Logo: s.logo(a.Provider), Since: a.CreatedAt, CanUnlink: !lastWayIn}
 		if lastWayIn {
-			row.Why = "This is your only way to sign in."
+			row.Why = view.words.Text("account.only")
 		}
 		view.Accounts = append(view.Accounts, row)
 	}
 	for _, p := range s.OAuth.Providers {
 		if !linked[p.ID()] {
-			view.Linkable = append(view.Linkable, s.button(p))
+			view.Linkable = append(view.Linkable, s.button(c, p))
 		}
 	}
 	for _, other := range sessions {
@@ -170,5 +170,5 @@ func (s *server) endAllSessions(c echo.Context) error {
 	if wantsJSON(fields) {
 		return s.answer(c, fields, s.ReturnTo.Default())
 	}
-	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page("Signed out everywhere"), Everywhere: true, SignIn: s.url("/signin", nil)})
+	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page(c, "everywhere.title"), What: s.language(c).Text("everywhere.what"), Everywhere: true, SignIn: s.url("/signin", nil)})
 }

@@ -41,7 +41,7 @@ func (s *server) beginMagicLink(c echo.Context, fields url.Values, target string
 func (s *server) checkMailPage(c echo.Context) error {
 	attempt := s.cookies.mailAttempt(c)
 	view := checkMailView{
-		page:         s.page("Check your mail"),
+		page:         s.page(c, "mail.title"),
 		Email:        attempt.Email,
 		From:         s.MailFrom,
 		CSRF:         s.cookies.csrfToken(c),
@@ -53,7 +53,7 @@ func (s *server) checkMailPage(c echo.Context) error {
 		view.Minutes = int(s.MagicLink.TTL / time.Minute)
 	}
 	if reason := c.QueryParam("reason"); c.QueryParam("error") != "" {
-		view.CodeError = problemFor(string(flows.Verification), reason).Cause
+		view.CodeError = problemFor(view.words, string(flows.Verification), reason).Cause
 	}
 	return s.show(c, http.StatusOK, "check-mail", view)
 }
@@ -72,7 +72,7 @@ func (s *server) lookAtMagicLink(c echo.Context) error {
 	// The link must not leak by a Referer (security M-16).
 	c.Response().Header().Set("Referrer-Policy", "no-referrer")
 	return s.show(c, http.StatusOK, "confirm-link", confirmLinkView{
-		page:         s.page("Finish signing in"),
+		page:         s.page(c, "confirm.title"),
 		CSRF:         s.cookies.csrfToken(c),
 		Action:       s.url("/callback/email", nil),
 		Token:        token,
@@ -128,5 +128,5 @@ func (s *server) revokeMagicLink(c echo.Context) error {
 	if err := s.MagicLink.Revoke(c.Request().Context(), fields.Get("token")); err != nil {
 		return err
 	}
-	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page("Link cancelled"), SignIn: s.url("/signin", nil)})
+	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page(c, "cancelled.title"), What: s.language(c).Text("cancelled.what"), SignIn: s.url("/signin", nil)})
 }

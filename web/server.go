@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 // Config is what the HTTP surface needs.
@@ -22,7 +23,8 @@ type Config struct {
 	CookieDomain   string // "" for host-only cookies
 	TrustedProxies []netip.Prefix
 	SiteName       string
-	TemplateDir    string   // "" for the built-in pages
+	TemplateDir    string // "" for the built-in pages
+	Languages      *locale.Languages
 	FormOrigins    []string // further origins a sign-in may lead through (CSP form-action)
 
 	Keys      flows.Keys
@@ -54,7 +56,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPages(c.TemplateDir)
+	p, err := newPages(c.TemplateDir, c.Languages)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (s *server) signInPage(c echo.Context) error {
 		return s.conflictPage(c, pending)
 	}
 	view := signInView{
-		page:       s.page("Sign In"),
+		page:       s.page(c, "signin.title"),
 		CSRF:       s.cookies.csrfToken(c),
 		ReturnTo:   target,
 		ReturnHost: s.foreignHost(target),
@@ -41,13 +41,13 @@ func (s *server) signInPage(c echo.Context) error {
 	status := http.StatusOK
 	switch {
 	case reason == flows.ReasonAddressInvalid:
-		view.EmailError = problemFor(code, reason).Cause
+		view.EmailError = problemFor(view.words, code, reason).Cause
 	case code != "":
-		p := problemFor(code, reason)
+		p := problemFor(view.words, code, reason)
 		p.RequestID = requestID(c)
 		view.Alert = &p
 	case c.QueryParam("csrf") != "":
-		p := problemFor("", "csrf")
+		p := problemFor(view.words, "", "csrf")
 		view.Alert = &p
 	}
 	return s.show(c, status, "signin", view)
@@ -57,7 +57,7 @@ func (s *server) signInPage(c echo.Context) error {
 // way in that they had before; FinishLink does the rest.
 func (s *server) conflictPage(c echo.Context, pending flows.PendingLink) error {
 	view := conflictView{
-		page:         s.page("You have been here before"),
+		page:         s.page(c, "conflict.title"),
 		CSRF:         s.cookies.csrfToken(c),
 		ProviderName: s.providerName(pending.Provider),
 		Mail:         s.MagicLink != nil,
@@ -84,8 +84,9 @@ func (s *server) buttons(c echo.Context, except string) (shown, more []providerB
 		if p.ID() == except {
 			continue
 		}
-		b := s.button(p)
+		b := s.button(c, p)
 		if b.LastUsed = p.ID() == last; b.LastUsed {
+			b.Badge = s.language(c).Text("signin.last")
 			all = append([]providerButton{b}, all...)
 		} else {
 			all = append(all, b)
@@ -97,8 +98,8 @@ func (s *server) buttons(c echo.Context, except string) (shown, more []providerB
 	return all, nil
 }
 
-func (s *server) button(p *providers.Client) providerButton {
-	return providerButton{ID: p.ID(), Name: p.Name(), Action: s.url("/signin/"+p.ID(), nil), Logo: s.logo(p.ID())}
+func (s *server) button(c echo.Context, p *providers.Client) providerButton {
+	return providerButton{ID: p.ID(), Name: p.Name(), Label: s.language(c).Text("signin.with", "provider", p.Name()), Action: s.url("/signin/"+p.ID(), nil), Logo: s.logo(p.ID())}
 }
 
 func (s *server) providerName(id string) string {

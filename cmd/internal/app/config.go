@@ -92,8 +92,10 @@ type MailConfig struct {
 
 // PagesConfig says what people see.
 type PagesConfig struct {
-	SiteName  string `yaml:"site_name"`
-	Templates string `yaml:"templates"`
+	SiteName  string   `yaml:"site_name"`
+	Templates string   `yaml:"templates"`
+	Languages []string `yaml:"languages"` // those offered, the first for strangers; empty is all
+	Locales   string   `yaml:"locales"`
 }
 
 // LogConfig says what goes to standard error.

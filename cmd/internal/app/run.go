@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/flows/mail"
 	"github.com/gatepost/gatepost/providers"
 	"github.com/gatepost/gatepost/store"
@@ -69,6 +70,10 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.clients, err = c.clients(log); err != nil {
 		return nil, err
 	}
+	languages, err := locale.Load(c.Pages.Locales, c.Pages.Languages)
+	if err != nil {
+		return nil, err
+	}
 	public, err := url.Parse(c.PublicURL)
 	if err != nil {
 		return nil, err
@@ -86,7 +91,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		Lifetimes: store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}}
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
-		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, FormOrigins: append(c.ReturnTo, c.FormOrigins...),
+		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.ReturnTo, c.FormOrigins...),
 		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log,
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Now: time.Now},
 	}

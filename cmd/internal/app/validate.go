@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 // NewKey is a fresh secret for keys: 256 bits, base64url.
@@ -84,6 +85,9 @@ func (c Config) validate() error {
 	}
 	if c.Mail.Host != "" && (c.Mail.CodeTries < 1 || c.Mail.CodeTries > 9) {
 		wrong("mail.code_tries", "want 1 to 9")
+	}
+	if _, err := locale.Load(c.Pages.Locales, c.Pages.Languages); err != nil {
+		wrong("pages", "%v", err)
 	}
 	seen := map[string]bool{}
 	for i, p := range c.Providers {
