@@ -42,6 +42,7 @@ const (
 	ReasonSessionTooOld   = "session_too_old"  // linking needs a recent sign-in
 	ReasonAddressInvalid  = "address_invalid"  // not exactly one mailbox
 	ReasonLinkExpired     = "link_expired"     // used, expired or never issued: one answer for all
+	ReasonOtherBrowser    = "other_browser"    // the link signs in only the browser that asked
 	ReasonCodeWrong       = "code_wrong"
 	ReasonCodeExhausted   = "code_exhausted"
 	ReasonMailDown        = "mail_down"

@@ -24,6 +24,15 @@ const (
 	purposeLimitC = "mail limit, client"
 )
 
+// A MailRequest is what a browser asks for: a sign-in mail.
+type MailRequest struct {
+	Address  string // as typed
+	Client   string // who asks, for the limit
+	ReturnTo string // absolute, passed by ReturnTo.Resolve
+	Browser  string // what asks, "Firefox" on "Linux"; "" if not known
+	System   string
+}
+
 // A MailAttempt is one request for a sign-in mail, kept by the browser that
 // asked: it may type the mailed code, and is recognised when the link is opened.
 type MailAttempt struct {
@@ -31,7 +40,17 @@ type MailAttempt struct {
 	Email     string
 	Token     string // the stored form of the link's token
 	ReturnTo  string // absolute, passed by ReturnTo.Resolve
+	Browser   string
+	System    string
 	StartedAt time.Time
+}
+
+// A MailedLink is what a link would do, before anybody presses its button.
+type MailedLink struct {
+	Email   string // whom it signs in
+	AskedAt time.Time
+	Same    bool // this browser asked for it
+	Refused bool // it may not sign in this browser
 }
 
 // MagicLink signs people in who can read a mailbox.
@@ -42,25 +61,25 @@ type MagicLink struct {
 	Send     func(mail.Link) error     // hands the mail to the queue
 	URL      func(token string) string // the link to mail
 	Site     string                    // host shown in the mail
+	Bind     bool                      // a link signs in only the browser that asked for it
 	TTL      time.Duration
 	Tries    int // how often the code may be typed
 	Limits   store.MailLimits
 	Now      func() time.Time
 }
 
-// Begin stores a token and has the link and the code mailed to rawEmail. client
-// identifies who asks, for the limit. Beyond a limit nothing is mailed and the
-// answer is the same, so that it tells nothing about an address (security M-11,
-// M-12); sent is for the log.
-func (m *MagicLink) Begin(ctx context.Context, rawEmail, client, returnTo string) (a MailAttempt, sent bool, err error) {
-	address, err := ParseAddress(rawEmail)
+// Begin stores a token and has the link and the code mailed. Beyond a limit
+// nothing is mailed and the answer is the same, so that it tells nothing about
+// an address (security M-11, M-12); sent is for the log.
+func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, sent bool, err error) {
+	address, err := ParseAddress(r.Address)
 	if err != nil {
 		return MailAttempt{}, false, refuse(EmailSignin, ReasonAddressInvalid, "%w", err)
 	}
 	token := randomToken()
 	a = MailAttempt{
 		ID: randomToken(), Email: address, Token: m.Keys.MAC(purposeLink, token),
-		ReturnTo: returnTo, StartedAt: m.Now(),
+		ReturnTo: r.ReturnTo, Browser: r.Browser, System: r.System, StartedAt: m.Now(),
 	}
 	granted, err := m.Store.RequestVerification(ctx, store.VerificationRequest{
 		Identifier: address,
@@ -69,7 +88,7 @@ func (m *MagicLink) Begin(ctx context.Context, rawEmail, client, returnTo string
 		TTL:        m.TTL,
 		CodeTries:  m.Tries,
 		AddressKey: m.Keys.MAC(purposeLimitA, address),
-		ClientKey:  m.Keys.MAC(purposeLimitC, client),
+		ClientKey:  m.Keys.MAC(purposeLimitC, r.Client),
 		Limits:     m.Limits,
 	})
 	if err != nil || !granted {
@@ -86,18 +105,18 @@ func (m *MagicLink) Begin(ctx context.Context, rawEmail, client, returnTo string
 }
 
 // Look says whom the link's token would sign in, and leaves it as it is: mail
-// scanners open every link (security M-6). asked is this browser's attempt, and
-// same reports whether this link is the answer to it.
-func (m *MagicLink) Look(ctx context.Context, token string, asked MailAttempt) (email string, same bool, err error) {
+// scanners open every link (security M-6). asked is this browser's attempt.
+func (m *MagicLink) Look(ctx context.Context, token string, asked MailAttempt) (MailedLink, error) {
 	hashes, err := m.linkHashes(token)
 	if err != nil {
-		return "", false, err
+		return MailedLink{}, err
 	}
 	row, err := m.Store.VerificationToken(ctx, hashes)
 	if err != nil {
-		return "", false, linkError(err)
+		return MailedLink{}, linkError(err)
 	}
-	return row.Identifier, sameOf(asked, hashes), nil
+	same := sameOf(asked, hashes)
+	return MailedLink{Email: row.Identifier, AskedAt: row.CreatedAt, Same: same, Refused: m.Bind && !same}, nil
 }
 
 // Complete spends the link's token and signs in whom it was mailed to. Of any
@@ -108,8 +127,13 @@ func (m *MagicLink) Complete(ctx context.Context, token string, asked MailAttemp
 	if err != nil {
 		return SignedIn{}, err
 	}
-	returnTo := fallback
-	if sameOf(asked, hashes) && asked.ReturnTo != "" {
+	returnTo, same := fallback, sameOf(asked, hashes)
+	if m.Bind && !same {
+		// Whoever tricks somebody into pressing the button of a mail that they
+		// did not ask for gains nothing (security M-7).
+		return SignedIn{}, refuse(Verification, ReasonOtherBrowser, "")
+	}
+	if same && asked.ReturnTo != "" {
 		returnTo = asked.ReturnTo
 	}
 	return m.signIn(ctx, hashes, returnTo, current)

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 var errTooManyTries = &flows.Error{Code: flows.Verification, Reason: flows.ReasonRateLimited}
@@ -19,7 +20,10 @@ func (s *server) beginMagicLink(c echo.Context, fields url.Values, target string
 	if s.MagicLink == nil {
 		return &flows.Error{Code: flows.EmailSignin, Reason: flows.ReasonUnknownProvider}
 	}
-	attempt, sent, err := s.MagicLink.Begin(c.Request().Context(), fields.Get("email"), client(c), target)
+	browser, system := agent(c.Request().UserAgent())
+	attempt, sent, err := s.MagicLink.Begin(c.Request().Context(), flows.MailRequest{
+		Address: fields.Get("email"), Client: client(c), ReturnTo: target, Browser: browser, System: system,
+	})
 	if err != nil {
 		return err
 	}
@@ -64,23 +68,44 @@ func (s *server) lookAtMagicLink(c echo.Context) error {
 	if s.MagicLink == nil {
 		return &flows.Error{Code: flows.Verification, Reason: flows.ReasonUnknownProvider}
 	}
-	token := c.QueryParam("token")
-	email, same, err := s.MagicLink.Look(c.Request().Context(), token, s.cookies.mailAttempt(c))
+	token, asked := c.QueryParam("token"), s.cookies.mailAttempt(c)
+	link, err := s.MagicLink.Look(c.Request().Context(), token, asked)
 	if err != nil {
 		return err
 	}
 	// The link must not leak by a Referer (security M-16).
 	c.Response().Header().Set("Referrer-Policy", "no-referrer")
-	return s.show(c, http.StatusOK, "confirm-link", confirmLinkView{
+	view := confirmLinkView{
 		page:         s.page(c, "confirm.title"),
 		CSRF:         s.cookies.csrfToken(c),
 		Action:       s.url("/callback/email", nil),
 		Token:        token,
-		Email:        email,
-		SameBrowser:  same,
+		Email:        link.Email,
+		SameBrowser:  link.Same,
+		Refused:      link.Refused,
 		Host:         s.public.Host,
 		RevokeAction: s.url("/callback/email/revoke", nil),
-	})
+	}
+	if host := s.foreignHost(asked.ReturnTo); link.Same && host != "" {
+		view.Host = host
+	}
+	view.Asked = asking(view.words, link, asked, time.Now())
+	if link.Refused {
+		view.Title = view.words.Text("confirm.elsewhere.title")
+		return s.show(c, http.StatusForbidden, "confirm-link", view)
+	}
+	return s.show(c, http.StatusOK, "confirm-link", view)
+}
+
+// asking says when a link was asked for and, if that was here, by which
+// browser. Nobody can make it say anything else: the time is the row's, the
+// browser that of this browser's own sealed attempt.
+func asking(l *locale.Language, link flows.MailedLink, asked flows.MailAttempt, now time.Time) string {
+	ago := l.Ago(link.AskedAt, now)
+	if link.Same && asked.Browser != "" && asked.System != "" {
+		return l.Text("confirm.asked.by", "ago", ago, "browser", asked.Browser, "system", asked.System)
+	}
+	return l.Text("confirm.asked", "ago", ago)
 }
 
 // completeMagicLink answers POST /callback/email: the button of the link's page

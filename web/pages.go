@@ -113,8 +113,8 @@ type checkMailView struct {
 type confirmLinkView struct {
 	page
 	CSRF, Action, RevokeAction string
-	Token, Email, Host         string
-	SameBrowser                bool
+	Token, Email, Host, Asked  string
+	SameBrowser, Refused       bool
 }
 
 type errorView struct {

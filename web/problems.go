@@ -53,6 +53,7 @@ var outcomes = map[string]outcome{
 	"session_too_old":      {http.StatusForbidden, ""},
 	"address_invalid":      {http.StatusBadRequest, ""},
 	"link_expired":         {http.StatusForbidden, ""},
+	"other_browser":        {http.StatusForbidden, ""},
 	"code_wrong":           {http.StatusForbidden, ""},
 	"code_exhausted":       {http.StatusForbidden, ""},
 	"mail_down":            {http.StatusServiceUnavailable, ""},

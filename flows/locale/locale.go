@@ -237,3 +237,15 @@ func (l *Language) Date(t time.Time) string {
 func (l *Language) Moment(t time.Time) string {
 	return l.Text("date.moment", "day", l.Date(t), "time", t.UTC().Format("15:04"))
 }
+
+// Ago says how long before now t was.
+func (l *Language) Ago(t, now time.Time) string {
+	switch past := now.Sub(t); {
+	case past < time.Minute:
+		return l.Text("ago.now")
+	case past < time.Hour:
+		return l.Text("ago.minutes", "n", int(past/time.Minute))
+	default:
+		return l.Text("ago.hours", "n", int(past/time.Hour))
+	}
+}

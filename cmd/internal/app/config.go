@@ -82,6 +82,7 @@ type MailConfig struct {
 	Hello            string        `yaml:"hello"`
 	Templates        string        `yaml:"templates"`
 	CAFile           string        `yaml:"ca_file"`
+	Bind             string        `yaml:"bind"`
 	LinkTTL          time.Duration `yaml:"link_ttl"`
 	CodeTries        int           `yaml:"code_tries"`
 	AddressPerWindow int           `yaml:"address_per_window"`
@@ -89,6 +90,12 @@ type MailConfig struct {
 	ClientPerWindow  int           `yaml:"client_per_window"`
 	Window           time.Duration `yaml:"window"`
 }
+
+// What a link does in a browser that did not ask for it: warn, or refuse.
+const (
+	bindAsk     = "ask"
+	bindBrowser = "browser"
+)
 
 // PagesConfig says what people see.
 type PagesConfig struct {
@@ -128,7 +135,7 @@ func Default() Config {
 		BasePath: "/auth", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", Linking: "verified", Drain: 5 * time.Second,
 		Database: DatabaseConfig{Schema: "public", MaxConns: 10},
 		Session:  SessionConfig{Idle: 720 * time.Hour, Update: 24 * time.Hour, Absolute: 2160 * time.Hour, MaxPerUser: 20},
-		Mail: MailConfig{TLS: "starttls", LinkTTL: 10 * time.Minute, CodeTries: 5,
+		Mail: MailConfig{TLS: "starttls", Bind: bindAsk, LinkTTL: 10 * time.Minute, CodeTries: 5,
 			AddressPerWindow: 3, AddressPerDay: 10, ClientPerWindow: 10, Window: 15 * time.Minute},
 		Log: LogConfig{Level: "info", Format: "json"},
 	}

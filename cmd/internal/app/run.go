@@ -105,7 +105,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.mailer != nil {
 		w.MailHealthy, w.MailFrom = p.mailer.Healthy, c.Mail.From
 		w.MagicLink = &flows.MagicLink{
-			Store: p.store, Sessions: p.sessions, Keys: keys, Send: p.mailer.Send, Site: public.Host,
+			Store: p.store, Sessions: p.sessions, Keys: keys, Send: p.mailer.Send, Site: public.Host, Bind: c.Mail.Bind == bindBrowser,
 			URL: func(token string) string {
 				return w.PublicURL + c.BasePath + "/callback/email?token=" + url.QueryEscape(token)
 			},

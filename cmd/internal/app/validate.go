@@ -83,6 +83,9 @@ func (c Config) validate() error {
 	if c.Mail.Host != "" && (c.Mail.LinkTTL < time.Minute || c.Mail.LinkTTL > 24*time.Hour) {
 		wrong("mail.link_ttl", "want 1m to 24h")
 	}
+	if b := c.Mail.Bind; b != bindAsk && b != bindBrowser {
+		wrong("mail.bind", "%q: want ask or browser", b)
+	}
 	if c.Mail.Host != "" && (c.Mail.CodeTries < 1 || c.Mail.CodeTries > 9) {
 		wrong("mail.code_tries", "want 1 to 9")
 	}
