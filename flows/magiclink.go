@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gatepost/gatepost/flows/mail"
 	"github.com/gatepost/gatepost/store"
@@ -31,6 +32,7 @@ type MailRequest struct {
 	ReturnTo string // absolute, passed by ReturnTo.Resolve
 	Browser  string // what asks, "Firefox" on "Linux"; "" if not known
 	System   string
+	Before   MailAttempt // what this browser asked for last
 }
 
 // A MailAttempt is one request for a sign-in mail, kept by the browser that
@@ -42,7 +44,28 @@ type MailAttempt struct {
 	ReturnTo  string // absolute, passed by ReturnTo.Resolve
 	Browser   string
 	System    string
+	Sent      int // mails to this address in a row
 	StartedAt time.Time
+}
+
+// Before another mail to the same address may be asked for from one browser, it
+// waits: twice as long each time.
+const (
+	firstWait = 30 * time.Second
+	longWait  = 5 * time.Minute
+)
+
+// Wait is how long the browser of a waits before it may ask again for a mail to
+// address; 0 if it may now. Nothing was asked for counts as long ago.
+func (a MailAttempt) Wait(address string, now time.Time) time.Duration {
+	if a.Email == "" || a.Email != address || a.StartedAt.After(now) {
+		return 0
+	}
+	wait := longWait
+	if n := max(a.Sent, 1) - 1; n < 4 {
+		wait = min(firstWait<<n, longWait)
+	}
+	return max(a.StartedAt.Add(wait).Sub(now), 0)
 }
 
 // A MailedLink is what a link would do, before anybody presses its button.
@@ -79,7 +102,10 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 	token := randomToken()
 	a = MailAttempt{
 		ID: randomToken(), Email: address, Token: m.Keys.MAC(purposeLink, token),
-		ReturnTo: r.ReturnTo, Browser: r.Browser, System: r.System, StartedAt: m.Now(),
+		ReturnTo: r.ReturnTo, Browser: r.Browser, System: r.System, Sent: 1, StartedAt: m.Now(),
+	}
+	if r.Before.Email == address {
+		a.Sent += r.Before.Sent
 	}
 	granted, err := m.Store.RequestVerification(ctx, store.VerificationRequest{
 		Identifier: address,
@@ -144,12 +170,7 @@ func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed strin
 	if a.ID == "" || a.Email == "" || m.Now().Sub(a.StartedAt) > m.TTL {
 		return SignedIn{}, refuse(Verification, ReasonLinkExpired, "no live attempt in this browser")
 	}
-	typed = strings.Map(func(r rune) rune {
-		if r == ' ' || r == '-' || r == '\u00a0' {
-			return -1
-		}
-		return r
-	}, typed)
+	typed = digits(typed)
 	if right := m.code(a); len(typed) != len(right) || subtle.ConstantTimeCompare([]byte(typed), []byte(right)) != 1 {
 		left, err := m.Store.SpendCodeTry(ctx, m.codeToken(a))
 		switch {
@@ -224,4 +245,20 @@ func (m *MagicLink) code(a MailAttempt) string {
 func (m *MagicLink) codeToken(a MailAttempt) string {
 	sum := sha256.Sum256([]byte(purposeCode + "\x00" + a.ID))
 	return "code:" + fmt.Sprintf("%x", sum)
+}
+
+// digits is what somebody means who types or pastes a code: without spaces and
+// dashes, and in the digits of any keyboard.
+func digits(typed string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || unicode.In(r, unicode.Pd, unicode.Cf) {
+			return -1
+		}
+		for _, zero := range []rune{'\u0660', '\u06f0', '\u0966', '\uff10'} { // Arabic, Persian, Devanagari, full-width
+			if r >= zero && r <= zero+9 {
+				return '0' + r - zero
+			}
+		}
+		return r
+	}, typed)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,9 +21,13 @@ func (s *server) beginMagicLink(c echo.Context, fields url.Values, target string
 	if s.MagicLink == nil {
 		return &flows.Error{Code: flows.EmailSignin, Reason: flows.ReasonUnknownProvider}
 	}
+	before := s.mailAttempt(c)
+	if address, err := flows.ParseAddress(fields.Get("email")); err == nil && before.Wait(address, time.Now()) > 0 {
+		return s.mailAlreadySent(c, fields, before, target)
+	}
 	browser, system := agent(c.Request().UserAgent())
 	attempt, sent, err := s.MagicLink.Begin(c.Request().Context(), flows.MailRequest{
-		Address: fields.Get("email"), Client: client(c), ReturnTo: target, Browser: browser, System: system,
+		Address: fields.Get("email"), Client: client(c), ReturnTo: target, Browser: browser, System: system, Before: before,
 	})
 	if err != nil {
 		return err
@@ -33,17 +38,46 @@ func (s *server) beginMagicLink(c echo.Context, fields url.Values, target string
 	if err := s.cookies.keepMailAttempt(c, attempt, s.MagicLink.TTL); err != nil {
 		return err
 	}
+	return s.answer(c, fields, s.verifyRequest(fields, "sent"))
+}
+
+// mailAlreadySent answers who asks again at once, by a second click or out of
+// impatience: one mail is enough. Where the sign-in leads may be another place.
+func (s *server) mailAlreadySent(c echo.Context, fields url.Values, before flows.MailAttempt, target string) error {
+	before.ReturnTo = target
+	if err := s.cookies.keepMailAttempt(c, before, s.MagicLink.TTL); err != nil {
+		return err
+	}
+	entryOf(c).note = "asked again too soon, nothing sent"
+	return s.answer(c, fields, s.verifyRequest(fields, "early"))
+}
+
+// verifyRequest is the page after asking for a mail; what was the outcome is
+// told to whoever asked again.
+func (s *server) verifyRequest(fields url.Values, outcome string) string {
 	query := url.Values{"provider": {"email"}, "type": {"email"}}
 	if fields.Get("again") != "" {
-		query.Set("again", "1")
+		query.Set("again", outcome)
 	}
-	return s.answer(c, fields, s.url("/verify-request", query))
+	return s.url("/verify-request", query)
+}
+
+// mailAttempt is what this browser asked for, while its mail is of use.
+func (s *server) mailAttempt(c echo.Context) flows.MailAttempt {
+	a := s.cookies.mailAttempt(c)
+	if s.MagicLink == nil || time.Since(a.StartedAt) > s.MagicLink.TTL {
+		return flows.MailAttempt{}
+	}
+	return a
 }
 
 // checkMailPage answers GET /verify-request: look into your mailbox, or type
-// the code here.
+// the code here. Whoever opened the link in another tab meanwhile is led on.
 func (s *server) checkMailPage(c echo.Context) error {
-	attempt := s.cookies.mailAttempt(c)
+	attempt := s.mailAttempt(c)
+	if target, ok := s.signedInMeanwhile(c, attempt); ok {
+		return s.redirect(c, target)
+	}
 	view := checkMailView{
 		page:         s.page(c, "mail.title"),
 		Email:        attempt.Email,
@@ -51,15 +85,53 @@ func (s *server) checkMailPage(c echo.Context) error {
 		CSRF:         s.cookies.csrfToken(c),
 		CodeAction:   s.url("/callback/email", nil),
 		ResendAction: s.url("/signin/email", nil),
-		Resent:       c.QueryParam("again") != "",
+		Again:        s.url("/verify-request", nil),
+		Resent:       c.QueryParam("again") == "sent",
+		TooSoon:      c.QueryParam("again") == "early",
+	}
+	view.Mailbox, view.MailboxURL = mailbox(attempt.Email, addressOf(s.MailFrom))
+	if wait := attempt.Wait(attempt.Email, time.Now()); wait > 0 {
+		view.Wait = int((wait + time.Second - 1) / time.Second)
+		view.WaitClass = waitClass(view.Wait)
 	}
 	if s.MagicLink != nil {
 		view.Minutes = int(s.MagicLink.TTL / time.Minute)
+		view.Subject = view.words.Text("mail.subject", "site", s.MagicLink.Site)
 	}
 	if reason := c.QueryParam("reason"); c.QueryParam("error") != "" {
 		view.CodeError = problemFor(view.words, string(flows.Verification), reason).Cause
 	}
 	return s.show(c, http.StatusOK, "check-mail", view)
+}
+
+// signedInMeanwhile says where a browser goes on that has been signed in since
+// it asked for a mail. When the database cannot say, the page is shown.
+func (s *server) signedInMeanwhile(c echo.Context, a flows.MailAttempt) (target string, ok bool) {
+	token := s.cookies.session(c)
+	if token == "" {
+		return "", false
+	}
+	_, session, err := s.Sessions.Current(c.Request().Context(), token)
+	if err != nil || !session.CreatedAt.After(a.StartedAt) {
+		return "", false
+	}
+	if a.ReturnTo != "" {
+		return a.ReturnTo, true
+	}
+	return s.returnTo(c, nil), true
+}
+
+// waits are the classes of the style sheet that make a button look ready after
+// so many seconds: the policy allows no style of a page's own.
+var waits = []int{5, 10, 15, 20, 25, 30, 60, 120, 300}
+
+func waitClass(seconds int) string {
+	for _, w := range waits {
+		if seconds <= w {
+			return "w" + strconv.Itoa(w)
+		}
+	}
+	return ""
 }
 
 // lookAtMagicLink answers GET /callback/email, the link in the mail. It shows a

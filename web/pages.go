@@ -103,11 +103,14 @@ type signInView struct {
 
 type checkMailView struct {
 	page
-	Email, From, CSRF        string
-	CodeAction, ResendAction string
-	CodeError                string
-	Minutes                  int
-	Resent                   bool
+	Email, From, Subject, CSRF      string
+	CodeAction, ResendAction, Again string
+	Mailbox, MailboxURL             string // where to read the mail, if that is known
+	CodeError                       string
+	Minutes                         int
+	Resent, TooSoon                 bool
+	Wait                            int // seconds until another mail may be asked for
+	WaitClass                       string
 }
 
 type confirmLinkView struct {

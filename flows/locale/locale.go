@@ -149,7 +149,7 @@ type Part struct {
 }
 
 // Text is the text of key with values put in for the names they follow:
-// Text("mail.sent", "email", address, …). A key without a text is its own text.
+// Text("mail.sent", "email", address). A key without a text is its own text.
 func (l *Language) Text(key string, values ...any) string {
 	var b strings.Builder
 	for _, p := range l.Parts(key, values...) {

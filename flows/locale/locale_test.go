@@ -109,13 +109,13 @@ func TestMatch(t *testing.T) {
 
 func TestTextsOfTheirOwnThatCannotBeShown(t *testing.T) {
 	for text, want := range map[string]string{
-		"mail.sent: ok":                       "mail.sent: has [], want [{email} {sender}]",
-		"mail.sent: {email} {sender} {token}": "[{email} {sender} {token}]",
-		"mail.snet: x":                        "mail.snet: there is no such text",
-		"mail.sent":                           "line 1: want",
-		"or: a\n\nor: b":                      "line 3: or is there twice",
-		"or: \xff":                            "line 1: want",
-		"or[several]: x":                      "line 1: want",
+		"mail.look: ok":                         "mail.look: has [], want [{sender} {subject}]",
+		"mail.look: {sender} {subject} {token}": "[{sender} {subject} {token}]",
+		"mail.snet: x":                          "mail.snet: there is no such text",
+		"mail.sent":                             "line 1: want",
+		"or: a\n\nor: b":                        "line 3: or is there twice",
+		"or: \xff":                              "line 1: want",
+		"or[several]: x":                        "line 1: want",
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "de.txt"), []byte(text), 0o600); err != nil {
@@ -148,8 +148,8 @@ func TestText(t *testing.T) {
 			t.Errorf("%s %v: %q", tt.key, tt.values, got)
 		}
 	}
-	got := l.Parts("mail.sent", "sender", "Us", "email", "ada@example.org")
-	want := []Part{{"We sent a link and a code to ", false}, {"ada@example.org", true}, {", from ", false}, {"Us", true}, {".", false}}
+	got := l.Parts("mail.look", "sender", "Us", "subject", "Hello")
+	want := []Part{{"Look for “", false}, {"Hello", true}, {"” from ", false}, {"Us", true}, {".", false}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}

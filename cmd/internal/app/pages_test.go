@@ -91,3 +91,57 @@ func TestLinkBoundToItsBrowser(t *testing.T) {
 		t.Errorf("a link that was revoked: %d", p.status)
 	}
 }
+
+// A browser that asks again at once gets one mail, however it asks; another
+// browser's asking is its own affair, and the limits of the rows hold for all.
+func TestAskingAgain(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.askMail("ada@gmail.com", firefox)
+	code := s.newMail("ada@gmail.com", 1).Code()
+	p := b.get("/auth/verify-request")
+	for _, want := range []string{"ada@gmail.com", "Sign in to 127.0.0.1", "Open Gmail", "ask again in 30 seconds", `wait w30"`} {
+		if !strings.Contains(p.body, want) {
+			t.Errorf("no %q in %s", want, p.body)
+		}
+	}
+	if p := b.askMail("Ada@gmail.com ", firefox, "again", "1"); !strings.HasSuffix(p.location, "verify-request?again=early&provider=email&type=email") {
+		t.Errorf("again: %s", p.location)
+	} else if p := b.follow(p); !strings.Contains(p.body, "give the mail a moment") {
+		t.Errorf("its page: %s", p.body)
+	}
+	if p := b.askMail("ada@gmail.com", firefox, "callbackUrl", s.URL+"/elsewhere"); p.location != s.URL+"/auth/verify-request?provider=email&type=email" {
+		t.Errorf("a second click: %s", p.location)
+	}
+	other := s.browser()
+	other.askMail("ada@gmail.com", firefox)
+	s.newMail("ada@gmail.com", 2)
+	if n := len(s.mail.Messages()); n != 2 {
+		t.Errorf("%d mails, want 2", n)
+	}
+	// The first code still counts, typed on any keyboard, and leads to the
+	// place that was asked for last.
+	if p := b.post("/auth/callback/email", "code", " "+code[:3]+"\u2009–\u00a0"+strings.Map(func(r rune) rune { return r - '0' + '٠' }, code[3:])); p.location != s.URL+"/elsewhere" {
+		t.Errorf("the code: %s", p.location)
+	}
+}
+
+// The tab that asked is led on when it is loaded again after the link was
+// opened in another tab, and not before, and not by an older session.
+func TestOriginalTabGoesOn(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.get(b.answer("google", "1002")) // Grace is signed in
+	b.askMail("ada@example.org", firefox, "callbackUrl", s.URL+"/inside")
+	if p := b.get("/auth/verify-request"); p.status != 200 || !strings.Contains(p.body, "ada@example.org") {
+		t.Fatalf("before: %d %s", p.status, p.location)
+	}
+	link := s.newMail("ada@example.org", 1).Links()[0]
+	b.post("/auth/callback/email", "token", tokenOf(t, link))
+	if p := b.get("/auth/verify-request"); p.location != s.URL+"/inside" {
+		t.Errorf("after: %d %s", p.status, p.location)
+	}
+	if p := s.browser().get("/auth/verify-request"); p.status != 200 || !strings.Contains(p.body, "on its way") {
+		t.Errorf("a stranger: %d", p.status)
+	}
+}
