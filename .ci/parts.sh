@@ -8,7 +8,7 @@ have_postgres() {
   [ -n "${GATEPOST_PG_BIN:-}" ] || command -v postgres >/dev/null || any '/usr/lib/postgresql/*/bin/postgres' ||
     any '/usr/libexec/postgresql*/postgres' || any '/usr/pgsql-*/bin/postgres' || any '/opt/homebrew/opt/postgresql@*/bin/postgres'
 }
-have_browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+have_browser() { [ -x "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 have_node() { command -v node >/dev/null && command -v npm >/dev/null; }
 
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo

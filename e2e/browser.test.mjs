@@ -3,10 +3,9 @@
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { existsSync, readFileSync } from 'node:fs';
-import { chromium } from 'playwright-core';
+import { readFileSync } from 'node:fs';
 import Provider from 'oidc-provider';
-import { artifacts, build, dir, freePorts, run, start, stopAll } from './world.mjs';
+import { artifacts, build, dir, freePorts, launch, run, start, stopAll } from './world.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 let browser, port, database;
@@ -16,9 +15,7 @@ before(async () => {
   const dev = build('gatepost-dev');
   const { match } = await start(dev, ['-port', String(port), '-dir', dir('dev')], { ready: /Database\s+(\S+)/ });
   database = match[1];
-  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((p) => existsSync(p));
-  assert.ok(executablePath, 'no Chromium on this machine; install the package chromium');
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  browser = await launch();
 });
 
 after(async () => {

@@ -1,10 +1,11 @@
 // Starts what the tests talk to, and ends it by pid.
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
-import { mkdtempSync, mkdirSync, chmodSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, mkdirSync, chmodSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import net from 'node:net';
+import { chromium } from 'playwright-core';
 
 const root = new URL('..', import.meta.url).pathname;
 const running = [];
@@ -18,6 +19,24 @@ export function build(command) {
   execFileSync('go', ['build', '-o', out, './cmd/' + command], { cwd: root, stdio: 'inherit' });
   return out;
 }
+
+// findBrowser gives the program that CHROMIUM names, or the first Chromium of
+// the PATH or of the places where systems without one put it.
+function findBrowser() {
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
+  const places = (process.env.PATH ?? '').split(delimiter).flatMap((dir) => names.map((name) => join(dir, name)));
+  places.push('/snap/bin/chromium', '/Applications/Chromium.app/Contents/MacOS/Chromium', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome');
+  const found = [process.env.CHROMIUM, ...places].filter(Boolean).find((path) => {
+    try { accessSync(path, constants.X_OK); return true; } catch { return false; }
+  });
+  if (!found) throw new Error('no Chromium on this machine; install the package chromium, or name the program in CHROMIUM');
+  return found;
+}
+
+export const launch = () => chromium.launch({
+  executablePath: findBrowser(),
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+});
 
 // freePorts gives n ports in a row.
 export async function freePorts(n) {
@@ -57,7 +76,6 @@ export async function run(file, args, env) {
     throw new Error(`${file} ${args}: ${err.stdout}${err.stderr}`);
   }
 }
-
 
 export async function stopAll() {
   await Promise.all(running.reverse().map((child) => new Promise((ok) => {

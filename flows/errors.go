@@ -42,11 +42,16 @@ const (
 	ReasonSessionTooOld   = "session_too_old"  // linking needs a recent sign-in
 	ReasonAddressInvalid  = "address_invalid"  // not exactly one mailbox
 	ReasonLinkExpired     = "link_expired"     // used, expired or never issued: one answer for all
+	ReasonOtherBrowser    = "other_browser"    // the link signs in only the browser that asked
 	ReasonCodeWrong       = "code_wrong"
 	ReasonCodeExhausted   = "code_exhausted"
 	ReasonMailDown        = "mail_down"
 	ReasonRateLimited     = "rate_limited"
 	ReasonLastWayIn       = "last_way_in"
+	ReasonTokensRefused   = "tokens_refused" // the rules let this person make none
+	ReasonTooManyTokens   = "too_many_tokens"
+	ReasonTokenInvalid    = "token_invalid"   // its name or its life
+	ReasonHandoverFailed  = "handover_failed" // used, over, or of another browser
 	ReasonDatabaseDown    = "database_down"
 	ReasonInternal        = "internal"
 )

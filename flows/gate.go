@@ -16,6 +16,7 @@ type Gate struct {
 	Sessions *Sessions
 	Rules    *gate.Rules
 	Signer   *gate.Signer
+	Tokens   AccessTokens
 	Now      func() time.Time
 }
 
@@ -42,6 +43,9 @@ const assertionReuse = time.Minute
 // maxAssertions bounds the hosts that a person's assertions are kept for.
 const maxAssertions = 32
 
+// Session is the session that p came by.
+func (p *Person) Session() store.Session { return p.entry.Session }
+
 // Live reports whether p may be believed without asking again.
 func (p *Person) Live(now time.Time) bool { return p.entry.Live(now) }
 
@@ -57,10 +61,6 @@ func (g *Gate) Person(ctx context.Context, token SessionToken) (*Person, error) 
 func (g *Gate) Again(ctx context.Context, p *Person) (*Person, error) {
 	return g.person(ctx, store.SessionToken, p.entry.Session.SessionToken)
 }
-
-// AccessTokenPrefix marks the bearer tokens that Gatepost made, so that an
-// application's own never cost a look-up.
-const AccessTokenPrefix = "gp_"
 
 // Bearer says whose access token is. ErrNoSession: it is none of ours, unknown,
 // or over.

@@ -34,7 +34,7 @@ func (s *server) account(c echo.Context) error {
 	}
 	entryOf(c).user = user.ID
 	view := accountView{
-		page:          s.page("Your account"),
+		page:          s.page(c, "account.title"),
 		CSRF:          s.cookies.csrfToken(c),
 		Name:          user.Name,
 		Email:         user.Email,
@@ -45,22 +45,28 @@ func (s *server) account(c echo.Context) error {
 			EndOthers: s.url("/account/end-others", nil), EndAll: s.url("/account/end-all", nil), SignOut: s.url("/signout", nil),
 		},
 	}
+	if s.Gate != nil {
+		view.Actions.Tokens = s.url("/account/tokens", nil)
+	}
 	linked := map[string]bool{}
 	lastWayIn := len(accounts) == 1 && user.EmailVerified == nil
 	for _, a := range accounts {
 		linked[a.Provider] = true
 		row := accountRow{ID: a.ID, Provider: s.providerName(a.Provider), Logo: s.logo(a.Provider), Since: a.CreatedAt, CanUnlink: !lastWayIn}
 		if lastWayIn {
-			row.Why = "This is your only way to sign in."
+			row.Why = view.words.Text("account.only")
 		}
 		view.Accounts = append(view.Accounts, row)
 	}
 	for _, p := range s.OAuth.Providers {
 		if !linked[p.ID()] {
-			view.Linkable = append(view.Linkable, s.button(p))
+			view.Linkable = append(view.Linkable, s.button(c, p))
 		}
 	}
 	for _, other := range sessions {
+		if _, token := other.AccessTokenName(); token {
+			continue // on a page of their own
+		}
 		view.Sessions = append(view.Sessions, sessionRow{ID: other.ID, Current: other.ID == session.ID, Since: other.CreatedAt})
 	}
 	return s.show(c, http.StatusOK, "account", view)
@@ -113,7 +119,11 @@ func (s *server) change(c echo.Context, do func(user store.User, token flows.Ses
 	if err := do(user, token, fields); err != nil {
 		return err
 	}
-	return s.answer(c, fields, s.url("/account", nil))
+	back := "/account"
+	if fields.Get("from") == "tokens" {
+		back = "/account/tokens"
+	}
+	return s.answer(c, fields, s.url(back, nil))
 }
 
 func rowID(fields url.Values) (int32, error) {
@@ -170,5 +180,5 @@ func (s *server) endAllSessions(c echo.Context) error {
 	if wantsJSON(fields) {
 		return s.answer(c, fields, s.ReturnTo.Default())
 	}
-	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page("Signed out everywhere"), Everywhere: true, SignIn: s.url("/signin", nil)})
+	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page(c, "everywhere.title"), What: s.language(c).Text("everywhere.what"), Everywhere: true, SignIn: s.url("/signin", nil)})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 // Codes whose page is the sign-in page, where the person can try again at once
@@ -94,18 +95,22 @@ func (s *server) showError(c echo.Context, code flows.Code, reason string) error
 }
 
 func (s *server) showStatus(c echo.Context, status int, code, reason string) error {
-	p := problemFor(code, reason)
+	p := problemFor(s.language(c), code, reason)
 	if status == 0 {
 		status = p.Status
 	}
 	p.Status, p.RequestID = status, entryOf(c).id
-	if p.Action == "" {
-		p.Action, p.ActionLabel = s.url("/signin", nil), "Sign in"
-	}
 	if c.Request().Header.Get(echo.HeaderAccept) == echo.MIMEApplicationJSON || c.Path() == s.BasePath+"/session" {
 		return c.JSON(status, map[string]string{"error": code, "reason": reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": p.RequestID})
 	}
-	return s.show(c, status, "error", errorView{page: s.page(p.Title), Problem: p})
+	return s.showProblem(c, p)
+}
+
+func (s *server) showProblem(c echo.Context, p problem) error {
+	view := errorView{page: s.page(c, ""), Problem: p}
+	view.Title = p.Title
+	view.Problem.Action, view.Problem.ActionLabel = s.url("/signin", nil), view.words.Text("signin.button")
+	return s.show(c, p.Status, "error", view)
 }
 
 // errorPage answers GET /error?error=…, NextAuth's error page. Only codes of a
@@ -116,12 +121,9 @@ func (s *server) errorPage(c echo.Context) error {
 	if retryable[flows.Code(code)] {
 		return s.redirect(c, s.url("/signin", c.QueryParams()))
 	}
-	p := problemFor(code, reason)
+	p := problemFor(s.language(c), code, reason)
 	p.RequestID = requestID(c)
-	if p.Action == "" {
-		p.Action, p.ActionLabel = s.url("/signin", nil), "Sign in"
-	}
-	return s.show(c, p.Status, "error", errorView{page: s.page(p.Title), Problem: p})
+	return s.showProblem(c, p)
 }
 
 // requestID is the id of the request that failed, if the query has one that we
@@ -139,8 +141,16 @@ func requestID(c echo.Context) string {
 	return id
 }
 
-func (s *server) page(title string) page {
-	return page{Lang: "en", SiteName: s.SiteName, BasePath: s.BasePath, Title: title}
+// language is that of whoever reads the answer.
+func (s *server) language(c echo.Context) *locale.Language {
+	return s.Languages.Match(c.Request().Header.Get("Accept-Language"))
+}
+
+// page begins a view; title is the key of a text.
+func (s *server) page(c echo.Context, title string) page {
+	l := s.language(c)
+	c.Response().Header().Set("Content-Language", l.Tag)
+	return page{Lang: l.Tag, Dir: l.Dir, SiteName: s.SiteName, BasePath: s.BasePath, Title: l.Text(title), words: l}
 }
 
 // show renders a page whole or not at all.

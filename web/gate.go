@@ -25,7 +25,6 @@ type checkpoint struct {
 	trusted  []netip.Prefix
 	seen     *seen
 	returnTo returnable
-	signIn   string // URL of the sign-in page with an empty callbackUrl
 	warn     rate.Sometimes
 }
 
@@ -42,8 +41,7 @@ type source struct {
 
 // newCheckpoint gives the checkpoint and its routes; all others are the pages'.
 func (s *server) newCheckpoint() (*checkpoint, *echo.Echo) {
-	p := &checkpoint{server: s, trusted: s.TrustedProxies, seen: newSeen(maxSeen), returnTo: returnable{rule: s.ReturnTo},
-		signIn: s.url("/signin", nil) + "?callbackUrl=", warn: rate.Sometimes{First: 10, Interval: logInterval}}
+	p := &checkpoint{server: s, trusted: s.TrustedProxies, seen: newSeen(maxSeen), returnTo: returnable{rule: s.ReturnTo, signIn: s.url("/signin", nil)}, warn: rate.Sometimes{First: 10, Interval: logInterval}}
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	base := strings.TrimSuffix(s.BasePath, "/")
@@ -195,15 +193,21 @@ var bearerChallenge = []string{`Bearer realm="gatepost"`}
 
 // signInFor is the sign-in page that leads back to what was asked for.
 func (p *checkpoint) signInFor(r *http.Request, request gate.Request) string {
+	by := p.returnTo.signIn + "?callbackUrl="
+	for _, site := range p.Sites {
+		if site.covers(request.Host) {
+			by = site.URL + p.BasePath + "/handover?to="
+		}
+	}
 	if request.Method == http.MethodGet || request.Method == http.MethodHead {
-		return p.returnTo.link(p.signIn, request)
+		return p.returnTo.link(by, request)
 	}
 	// A GET of what takes only a POST ends in an error: back to the form.
 	back := gate.Request{Scheme: request.Scheme, Host: request.Host, Port: request.Port, Path: "/"}
 	if referer := r.Header.Get("Referer"); strings.HasPrefix(referer, back.URL()) {
-		return p.returnTo.safe(p.signIn, referer)
+		return p.returnTo.safe(by, referer)
 	}
-	return p.returnTo.safe(p.signIn, back.URL())
+	return p.returnTo.safe(by, back.URL())
 }
 
 // deny refuses somebody who is known, or whom signing in would not help. It is

@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 // Config is what the HTTP surface needs.
@@ -22,7 +23,8 @@ type Config struct {
 	CookieDomain   string // "" for host-only cookies
 	TrustedProxies []netip.Prefix
 	SiteName       string
-	TemplateDir    string   // "" for the built-in pages
+	TemplateDir    string // "" for the built-in pages
+	Languages      *locale.Languages
 	FormOrigins    []string // further origins a sign-in may lead through (CSP form-action)
 
 	Keys      flows.Keys
@@ -31,6 +33,8 @@ type Config struct {
 	MagicLink *flows.MagicLink // nil when no mail is configured
 	Sessions  *flows.Sessions
 	Gate      *flows.Gate // nil when no rules are configured
+	Handover  *flows.Handover
+	Sites     []Site // further root domains
 
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
@@ -55,11 +59,11 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPages(c.TemplateDir)
+	p, err := newPages(c.TemplateDir, c.Languages)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: c, public: public, pages: p, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain), guesses: newLimiter()}
+	s := &server{Config: c, public: public, pages: p, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites), guesses: newLimiter()}
 
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -97,6 +101,16 @@ func New(c Config) (http.Handler, error) {
 	g.POST("/account/end", s.endSession)
 	g.POST("/account/end-others", s.endOtherSessions)
 	g.POST("/account/end-all", s.endAllSessions)
+	if len(c.Sites) > 0 {
+		e.Use(s.siteOnly)
+		g.GET("/handover", s.beginHandover)
+		g.GET("/handover/from", s.carryHandover)
+		g.GET("/handover/to", s.finishHandover)
+	}
+	if c.Gate != nil {
+		g.Match(both, "/account/tokens", s.tokens)
+		g.POST("/account/tokens", s.makeToken)
+	}
 	if err := s.serveStatic(g); err != nil {
 		return nil, err
 	}

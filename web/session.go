@@ -113,7 +113,7 @@ func (s *server) providerJSON(id, name, kind string) providerJSON {
 // (security C-4).
 func (s *server) signOutPage(c echo.Context) error {
 	return s.show(c, http.StatusOK, "signout", signOutView{
-		page: s.page("Sign Out"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil),
+		page: s.page(c, "signout.title"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil),
 	})
 }
 
@@ -130,7 +130,7 @@ func (s *server) signOut(c echo.Context) error {
 	}
 	s.cookies.clearSignedIn(c)
 	if !wantsJSON(fields) && fields.Get("callbackUrl") == "" {
-		return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page("Signed out"), SignIn: s.url("/signin", nil)})
+		return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page(c, "signedout.title"), What: s.language(c).Text("signedout.what"), SignIn: s.url("/signin", nil)})
 	}
 	return s.answer(c, fields, target)
 }

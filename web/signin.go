@@ -23,11 +23,17 @@ func (s *server) signInPage(c echo.Context) error {
 		s.cookies.setReturnTo(c, target)
 	}
 	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	if code == "" && s.passesOn(c, target) {
+		if host := s.foreignHost(target); s.goesRound(c, host) {
+			return s.loopPage(c, host, target)
+		}
+		return s.redirect(c, target)
+	}
 	if pending := s.cookies.pendingLink(c); pending.UserID != 0 && code == string(flows.OAuthAccountNotLinked) {
 		return s.conflictPage(c, pending)
 	}
 	view := signInView{
-		page:       s.page("Sign In"),
+		page:       s.page(c, "signin.title"),
 		CSRF:       s.cookies.csrfToken(c),
 		ReturnTo:   target,
 		ReturnHost: s.foreignHost(target),
@@ -41,23 +47,34 @@ func (s *server) signInPage(c echo.Context) error {
 	status := http.StatusOK
 	switch {
 	case reason == flows.ReasonAddressInvalid:
-		view.EmailError = problemFor(code, reason).Cause
+		view.EmailError = problemFor(view.words, code, reason).Cause
 	case code != "":
-		p := problemFor(code, reason)
+		p := problemFor(view.words, code, reason)
 		p.RequestID = requestID(c)
 		view.Alert = &p
 	case c.QueryParam("csrf") != "":
-		p := problemFor("", "csrf")
+		p := problemFor(view.words, "", "csrf")
 		view.Alert = &p
 	}
 	return s.show(c, status, "signin", view)
+}
+
+// passesOn reports that whoever is sent here by the gate is signed in already
+// and only has to go back: the application's host has not seen the cookie yet.
+func (s *server) passesOn(c echo.Context, target string) bool {
+	u, err := url.Parse(target)
+	if s.Gate == nil || err != nil || u.Host == s.public.Host || !s.Gate.Rules.Knows(u.Hostname()) {
+		return false
+	}
+	_, _, err = s.Sessions.Current(c.Request().Context(), s.cookies.session(c))
+	return err == nil
 }
 
 // conflictPage leads somebody whose address or session stood in the way to the
 // way in that they had before; FinishLink does the rest.
 func (s *server) conflictPage(c echo.Context, pending flows.PendingLink) error {
 	view := conflictView{
-		page:         s.page("You have been here before"),
+		page:         s.page(c, "conflict.title"),
 		CSRF:         s.cookies.csrfToken(c),
 		ProviderName: s.providerName(pending.Provider),
 		Mail:         s.MagicLink != nil,
@@ -84,8 +101,9 @@ func (s *server) buttons(c echo.Context, except string) (shown, more []providerB
 		if p.ID() == except {
 			continue
 		}
-		b := s.button(p)
+		b := s.button(c, p)
 		if b.LastUsed = p.ID() == last; b.LastUsed {
+			b.Badge = s.language(c).Text("signin.last")
 			all = append([]providerButton{b}, all...)
 		} else {
 			all = append(all, b)
@@ -97,8 +115,8 @@ func (s *server) buttons(c echo.Context, except string) (shown, more []providerB
 	return all, nil
 }
 
-func (s *server) button(p *providers.Client) providerButton {
-	return providerButton{ID: p.ID(), Name: p.Name(), Action: s.url("/signin/"+p.ID(), nil), Logo: s.logo(p.ID())}
+func (s *server) button(c echo.Context, p *providers.Client) providerButton {
+	return providerButton{ID: p.ID(), Name: p.Name(), Label: s.language(c).Text("signin.with", "provider", p.Name()), Action: s.url("/signin/"+p.ID(), nil), Logo: s.logo(p.ID())}
 }
 
 func (s *server) providerName(id string) string {

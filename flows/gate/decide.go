@@ -26,7 +26,7 @@ type Decision struct {
 	Outcome Outcome
 	Rule    int    // counted from 1; 0 is the default
 	Name    string // of the rule, if it has one
-	Needs   string // whom the rule lets pass, in words that name nobody
+	Needs   Needs  // whom the rule lets pass; "" is nobody
 }
 
 // A Step is one line of a trace: a rule, and what it made of the request.
@@ -129,7 +129,7 @@ func (r *Rules) judge(request Request, as reading, id Identity, explain bool) (D
 			continue
 		}
 		step(n, rule.Name, "allows it only to %s", rule.allow.words())
-		d.Needs = rule.allow.words()
+		d.Needs = rule.allow.needs()
 		d.Outcome = refusal(id)
 		return d, steps
 	}
@@ -154,7 +154,7 @@ func (r *Rules) byDefault(as reading, id Identity, helps bool, steps []Step, exp
 		if id.signedIn() {
 			text = "no rule allows it to this person"
 		}
-		d.Needs = "certain people"
+		d.Needs = NeedsPeople
 	}
 	if explain {
 		steps = append(steps, Step{Text: text})
@@ -287,4 +287,17 @@ func (q queryPattern) matches(as reading) bool {
 		fits = present && value[0] == q.Value
 	}
 	return fits != q.Not
+}
+
+// Knows reports whether some rule names host, and not merely every host.
+func (r *Rules) Knows(host string) bool {
+	for i := range r.rules {
+		for j := range r.rules[i].hosts {
+			h := &r.rules[i].hosts[j]
+			if fits, _ := h.matches(host, Identity{}); fits && !h.any() {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -41,6 +41,7 @@ type Policy struct {
 	Groups   map[string][]Who
 	Rules    []Rule
 	Default  string // deny, signed-in or public, for what no rule speaks of; "" is deny
+	Tokens   *Who   // who may make access tokens; nil is nobody
 	// Providers are the ids that are configured.
 	Providers []string
 }
@@ -52,6 +53,7 @@ type Rules struct {
 	names  []string // of groups, sorted
 	rules  []rule
 	last   rule // the default
+	tokens *people
 	// What readings a decision has to tell apart.
 	usesPath, usesQuery, usesCase bool
 }
@@ -106,6 +108,7 @@ func Compile(p Policy) (*Rules, []Mistake) {
 		rules.rules = append(rules.rules, c.compileRule(fmt.Sprintf("rules[%d]", i), r))
 	}
 	rules.last = c.compileDefault(p.Default)
+	rules.tokens = c.compileWho("access_tokens.allow", p.Tokens)
 	for i, later := range rules.rules {
 		for j, earlier := range rules.rules[:i] {
 			if earlier.hides(later) {
@@ -415,4 +418,9 @@ func (r *Rules) GroupsOf(id Identity) []string {
 		}
 	}
 	return in
+}
+
+// MayMakeTokens reports whether id may make access tokens.
+func (r *Rules) MayMakeTokens(id Identity) bool {
+	return r.tokens != nil && id.signedIn() && r.tokens.include(id)
 }

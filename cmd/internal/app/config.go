@@ -70,6 +70,14 @@ type SessionConfig struct {
 
 // CookieConfig is for several hosts under one domain.
 type CookieConfig struct {
+	Domain string       `yaml:"domain"`
+	Sites  []SiteConfig `yaml:"sites"`
+}
+
+// SiteConfig is Gatepost on a further root domain, whose hosts the gate stands
+// before: where it is reached there, and the domain of its cookie.
+type SiteConfig struct {
+	URL    string `yaml:"url"`
 	Domain string `yaml:"domain"`
 }
 
@@ -83,6 +91,7 @@ type MailConfig struct {
 	Hello            string        `yaml:"hello"`
 	Templates        string        `yaml:"templates"`
 	CAFile           string        `yaml:"ca_file"`
+	Bind             string        `yaml:"bind"`
 	LinkTTL          time.Duration `yaml:"link_ttl"`
 	CodeTries        int           `yaml:"code_tries"`
 	AddressPerWindow int           `yaml:"address_per_window"`
@@ -91,10 +100,18 @@ type MailConfig struct {
 	Window           time.Duration `yaml:"window"`
 }
 
+// What a link does in a browser that did not ask for it: warn, or refuse.
+const (
+	bindAsk     = "ask"
+	bindBrowser = "browser"
+)
+
 // PagesConfig says what people see.
 type PagesConfig struct {
-	SiteName  string `yaml:"site_name"`
-	Templates string `yaml:"templates"`
+	SiteName  string   `yaml:"site_name"`
+	Templates string   `yaml:"templates"`
+	Languages []string `yaml:"languages"` // those offered, the first for strangers; empty is all
+	Locales   string   `yaml:"locales"`
 }
 
 // LogConfig says what goes to standard error.
@@ -127,10 +144,10 @@ func Default() Config {
 		BasePath: "/auth", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", Linking: "verified", Drain: 5 * time.Second,
 		Database: DatabaseConfig{Schema: "public", MaxConns: 10},
 		Session:  SessionConfig{Idle: 720 * time.Hour, Update: 24 * time.Hour, Absolute: 2160 * time.Hour, MaxPerUser: 20},
-		Mail: MailConfig{TLS: "starttls", LinkTTL: 10 * time.Minute, CodeTries: 5,
+		Mail: MailConfig{TLS: "starttls", Bind: bindAsk, LinkTTL: 10 * time.Minute, CodeTries: 5,
 			AddressPerWindow: 3, AddressPerDay: 10, ClientPerWindow: 10, Window: 15 * time.Minute},
 		Log:  LogConfig{Level: "info", Format: "json"},
-		Gate: GateConfig{Default: "deny"},
+		Gate: GateConfig{Default: "deny", AccessTokens: AccessTokensConfig{MaxLife: 2160 * time.Hour, PerUser: 10}},
 	}
 }
 

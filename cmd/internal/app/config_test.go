@@ -46,7 +46,9 @@ func TestExampleShowsEveryKeyAndDefault(t *testing.T) {
 	want := Default()
 	want.PublicURL, want.Keys, want.Database.URL = got.PublicURL, got.Keys, got.Database.URL
 	want.TrustedProxies, want.ReturnTo, want.FormOrigins, want.Providers = []string{}, []string{}, []string{}, []ProviderConfig{}
+	want.Cookie.Sites = []SiteConfig{}
 	want.Gate.Networks, want.Gate.Groups, want.Gate.Rules = map[string]List{}, map[string][]Who{}, []RuleConfig{}
+	want.Pages.Languages = []string{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -77,6 +79,8 @@ func TestMistakes(t *testing.T) {
 		{"duplicate provider", good + "providers: [{id: google, client_id: a}, {id: google, client_id: b}]\n", "used twice"},
 		{"loose origin", good + "return_to: ['https://*']\n", "return_to"},
 		{"bad duration", good + "drain: 5\nsession: {idle: soon}\n", "c.yaml"},
+		{"language nobody wrote", good + "pages: {languages: [en, tlh]}\n", `pages: no texts for the language "tlh"`},
+		{"loose link", good + "mail: {bind: device}\n", "mail.bind: \"device\": want ask or browser"},
 		{"link lives too long", good + "mail: {host: 'x:25', link_ttl: 48h}\n", "1m to 24h"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

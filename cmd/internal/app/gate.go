@@ -19,6 +19,15 @@ type GateConfig struct {
 	Groups   map[string][]Who `yaml:"groups"`
 	Rules    []RuleConfig     `yaml:"rules"`
 	Default  string           `yaml:"default"`
+	// AccessTokens are bearer tokens that people make for their programs.
+	AccessTokens AccessTokensConfig `yaml:"access_tokens"`
+}
+
+// AccessTokensConfig says who may make access tokens, and what kind.
+type AccessTokensConfig struct {
+	Allow   *Who          `yaml:"allow"` // nobody by default
+	MaxLife time.Duration `yaml:"max_life"`
+	PerUser int           `yaml:"per_user"`
 }
 
 // RuleConfig is one rule; the first that speaks of a request decides.
@@ -99,7 +108,7 @@ func (c GateConfig) on() bool { return len(c.Rules) > 0 }
 
 // policy is c in the words of package gate.
 func (c Config) policy() (gate.Policy, error) {
-	p := gate.Policy{Networks: map[string][]string{}, Groups: map[string][]gate.Who{}, Default: c.Gate.Default}
+	p := gate.Policy{Networks: map[string][]string{}, Groups: map[string][]gate.Who{}, Default: c.Gate.Default, Tokens: (*gate.Who)(c.Gate.AccessTokens.Allow)}
 	for _, pc := range c.Providers {
 		p.Providers = append(p.Providers, pc.ID)
 	}
@@ -157,7 +166,8 @@ func (c Config) gate(sessions *flows.Sessions, keys flows.Keys) (*flows.Gate, er
 	if err != nil {
 		return nil, err
 	}
-	return &flows.Gate{Sessions: sessions, Rules: rules, Signer: signer, Now: time.Now}, nil
+	return &flows.Gate{Sessions: sessions, Rules: rules, Signer: signer, Now: time.Now,
+		Tokens: flows.AccessTokens{MaxLife: c.Gate.AccessTokens.MaxLife, PerUser: c.Gate.AccessTokens.PerUser}}, nil
 }
 
 // returnTo are the origins that a sign-in may lead to: the listed ones and the

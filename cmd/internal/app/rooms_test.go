@@ -14,8 +14,15 @@ const module = "github.com/gatepost/gatepost/"
 
 // rooms says what each room may import of ours; arrows go down only.
 var rooms = map[string][]string{
-	"migrations": {}, "store": {"migrations"}, "providers": {}, "flows/mail": {}, "flows/gate": {}, "flows": {"store", "providers", "flows/mail", "flows/gate"},
-	"web": {"flows", "flows/gate", "store", "providers"}, "cmd/internal/app": {"web", "flows", "flows/mail", "flows/gate", "store", "providers"},
+	"migrations":       {},
+	"store":            {"migrations"},
+	"providers":        {},
+	"flows/gate":       {},
+	"flows/locale":     {},
+	"flows/mail":       {"flows/locale"},
+	"flows":            {"store", "providers", "flows/mail", "flows/gate"},
+	"web":              {"flows", "flows/gate", "flows/locale", "store", "providers"},
+	"cmd/internal/app": {"web", "flows", "flows/gate", "flows/locale", "flows/mail", "store", "providers"},
 	"cmd/gatepost":     {"cmd/internal/app", "store"},
 	"cmd/gatepost-dev": {"cmd/internal/app", "store", "store/devpg", "flows/mail/devmail", "providers", "providers/devidp"},
 	"store/devpg":      {}, "store/storetest": {"store", "store/devpg"}, "flows/mail/devmail": {}, "providers/devidp": {"providers"},
@@ -27,6 +34,7 @@ var doors = map[string][]string{
 	"github.com/labstack/echo/v4": {"web"}, "github.com/gorilla/securecookie": {"web"}, "github.com/jackc/pgx/v5": {"store", "store/storetest"},
 	"golang.org/x/oauth2": {"providers"}, "github.com/go-jose/go-jose/v4": {"providers", "providers/devidp"}, "github.com/jordan-wright/email": {"flows/mail"},
 	"github.com/emersion/go-smtp": {"flows/mail/devmail"}, "go.yaml.in/yaml/v4": {"cmd/internal/app", "providers"}, "github.com/alecthomas/kong": {"cmd/gatepost"},
+	"golang.org/x/text/language": {"flows/locale"}, "golang.org/x/text/feature/plural": {"flows/locale"},
 }
 
 func TestImportsGoDownAndDependenciesHaveOneDoor(t *testing.T) {

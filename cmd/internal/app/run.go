@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/flows/mail"
 	"github.com/gatepost/gatepost/providers"
 	"github.com/gatepost/gatepost/store"
@@ -69,6 +70,10 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.clients, err = c.clients(log); err != nil {
 		return nil, err
 	}
+	languages, err := locale.Load(c.Pages.Locales, c.Pages.Languages)
+	if err != nil {
+		return nil, err
+	}
 	public, err := url.Parse(c.PublicURL)
 	if err != nil {
 		return nil, err
@@ -86,9 +91,16 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes}
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
-		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, FormOrigins: append(c.returnTo(), c.FormOrigins...),
+		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
 		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log,
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Now: time.Now},
+	}
+	if len(c.Cookie.Sites) > 0 {
+		w.Handover = &flows.Handover{Store: p.store, Sessions: p.sessions, Keys: keys, Now: time.Now}
+		for _, s := range c.Cookie.Sites {
+			w.Sites = append(w.Sites, web.Site{URL: s.URL, Domain: strings.TrimPrefix(s.Domain, ".")})
+			w.FormOrigins = append(w.FormOrigins, s.URL)
+		}
 	}
 	if c.Gate.on() {
 		if w.Gate, err = c.gate(p.sessions, keys); err != nil {
@@ -105,7 +117,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.mailer != nil {
 		w.MailHealthy, w.MailFrom = p.mailer.Healthy, c.Mail.From
 		w.MagicLink = &flows.MagicLink{
-			Store: p.store, Sessions: p.sessions, Keys: keys, Send: p.mailer.Send, Site: public.Host,
+			Store: p.store, Sessions: p.sessions, Keys: keys, Send: p.mailer.Send, Site: public.Host, Bind: c.Mail.Bind == bindBrowser,
 			URL: func(token string) string {
 				return w.PublicURL + c.BasePath + "/callback/email?token=" + url.QueryEscape(token)
 			},

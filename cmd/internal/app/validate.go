@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 // NewKey is a fresh secret for keys: 256 bits, base64url.
@@ -74,7 +75,8 @@ func (c Config) validate() error {
 		if _, err := flows.NewReturnTo(c.PublicURL, c.ReturnTo); err != nil {
 			wrong("return_to", "%v", err)
 		}
-		c.checkDomain(public.Hostname(), wrong)
+		checkDomain("cookie.domain", c.Cookie.Domain, public.Hostname(), "public_url", wrong)
+		c.checkSites(wrong)
 	}
 	if s := c.Session; s.Idle < time.Minute || s.Absolute < s.Idle || s.Update < 0 || s.Update >= s.Idle {
 		wrong("session", "want update < idle <= absolute, and idle of at least 1m")
@@ -82,8 +84,14 @@ func (c Config) validate() error {
 	if c.Mail.Host != "" && (c.Mail.LinkTTL < time.Minute || c.Mail.LinkTTL > 24*time.Hour) {
 		wrong("mail.link_ttl", "want 1m to 24h")
 	}
+	if b := c.Mail.Bind; b != bindAsk && b != bindBrowser {
+		wrong("mail.bind", "%q: want ask or browser", b)
+	}
 	if c.Mail.Host != "" && (c.Mail.CodeTries < 1 || c.Mail.CodeTries > 9) {
 		wrong("mail.code_tries", "want 1 to 9")
+	}
+	if _, err := locale.Load(c.Pages.Locales, c.Pages.Languages); err != nil {
+		wrong("pages", "%v", err)
 	}
 	seen := map[string]bool{}
 	for i, p := range c.Providers {
@@ -109,21 +117,40 @@ func (c Config) validate() error {
 	return nil
 }
 
+// checkSites looks at the further root domains.
+func (c Config) checkSites(wrong func(string, string, ...any)) {
+	for i, s := range c.Cookie.Sites {
+		key := fmt.Sprintf("cookie.sites[%d]", i)
+		u, err := url.Parse(s.URL)
+		switch {
+		case err != nil || u.Host == "" || u.Path != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && !(c.Dev && u.Scheme == "http"):
+			wrong(key+".url", "%q: want https and a host, as in https://auth.example.net", s.URL)
+		case s.Domain == "":
+			wrong(key+".domain", "is missing; as in example.net")
+		default:
+			checkDomain(key+".domain", s.Domain, u.Hostname(), key+".url", wrong)
+		}
+		if c.Cookie.Domain == "" {
+			wrong("cookie.domain", "is missing; with cookie.sites each domain is named")
+		}
+	}
+}
+
 // checkDomain refuses a cookie domain that would hand sessions to strangers
-// (security S-7).
-func (c Config) checkDomain(host string, wrong func(string, string, ...any)) {
-	d := strings.TrimPrefix(c.Cookie.Domain, ".")
+// (security S-7). The host of inside must be in it.
+func checkDomain(key, domain, host, inside string, wrong func(string, string, ...any)) {
+	d := strings.TrimPrefix(domain, ".")
 	if d == "" {
 		return
 	}
 	suffix, icann := publicsuffix.PublicSuffix(d)
 	switch {
 	case net.ParseIP(d) != nil:
-		wrong("cookie.domain", "%q is an address; cookies of several hosts need a domain", d)
+		wrong(key, "%q is an address; cookies of several hosts need a domain", d)
 	case suffix == d && (icann || strings.Contains(d, ".")) || !strings.Contains(d, "."):
-		wrong("cookie.domain", "%q is a public suffix; anybody can have a host under it", d)
+		wrong(key, "%q is a public suffix; anybody can have a host under it", d)
 	case host != d && !strings.HasSuffix(host, "."+d):
-		wrong("cookie.domain", "public_url is not inside %q", d)
+		wrong(key, "%s is not inside %q", inside, d)
 	}
 }
 

@@ -1,0 +1,147 @@
+package app
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gatepost/gatepost/store/storetest"
+)
+
+const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+// askMail asks for a mail as a browser of that User-Agent.
+func (b *browser) askMail(address, userAgent string, fields ...string) page {
+	b.t.Helper()
+	form := url.Values{"csrfToken": {b.csrf()}, "email": {address}}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	return b.send("POST", "/auth/signin/email", form, "User-Agent", userAgent)
+}
+
+func tokenOf(t *testing.T, link string) string {
+	t.Helper()
+	u, err := url.Parse(link)
+	if err != nil || u.Query().Get("token") == "" {
+		t.Fatal(link, err)
+	}
+	return u.Query().Get("token")
+}
+
+// M-7: the page says whom the link signs in, where it leads, when it was asked
+// for and, in the browser that asked, by which.
+func TestLinkSaysWhatItDoes(t *testing.T) {
+	s := newSite(t, storetest.URL(t), func(c *Config) { c.ReturnTo = []string{"https://app.example.org"} })
+	b := s.browser()
+	b.askMail("ada@example.org", firefox, "callbackUrl", "https://app.example.org/x")
+	link := s.newMail("ada@example.org", 1).Links()[0]
+	for _, tt := range []struct {
+		name      string
+		got       page
+		want, not []string
+	}{
+		{"asked here", b.get(link), []string{"ada@example.org", "app.example.org", "asked for just now, by Firefox on Linux"}, []string{"did not ask"}},
+		{"asked elsewhere", s.browser().send("GET", link, nil, "User-Agent", "Chrome/1 Windows"), []string{"ada@example.org", "did not ask for the link", "asked for just now."}, []string{"Firefox", "Chrome", "app.example.org"}},
+		{"a lie in the URL", s.browser().get(link + "&browser=Lynx&system=BeOS&email=eve@example.org"), []string{"ada@example.org"}, []string{"Lynx", "BeOS", "eve@"}},
+	} {
+		for _, w := range tt.want {
+			if !strings.Contains(tt.got.body, w) {
+				t.Errorf("%s: no %q in %s", tt.name, w, tt.got.body)
+			}
+		}
+		for _, w := range tt.not {
+			if strings.Contains(tt.got.body, w) {
+				t.Errorf("%s: has %q", tt.name, w)
+			}
+		}
+	}
+}
+
+// M-7: bound to the browser that asked, a link opens nothing elsewhere and is
+// not spent there; the person may still say that it wasn't them.
+func TestLinkBoundToItsBrowser(t *testing.T) {
+	s := newSite(t, storetest.URL(t), func(c *Config) { c.Mail.Bind = "browser" })
+	b, other := s.browser(), s.browser()
+	b.askMail("ada@example.org", firefox)
+	link := s.newMail("ada@example.org", 1).Links()[0]
+	if p := other.get(link); p.status != 403 || !strings.Contains(p.body, "Open the link where you asked for it") || strings.Contains(p.body, ">Sign in<") || !strings.Contains(p.body, "This wasn’t me") {
+		t.Errorf("elsewhere: %d %s", p.status, p.body)
+	}
+	p := other.post("/auth/callback/email", "token", tokenOf(t, link))
+	if !strings.Contains(p.location, "reason=other_browser") || other.session().User.ID != "" {
+		t.Errorf("pressed elsewhere: %s", p.location)
+	}
+	if p := other.follow(p); p.status != 403 || !strings.Contains(p.body, "Go back to that browser") {
+		t.Errorf("its page: %d", p.status)
+	}
+	if p := b.get(link); p.status != 200 || !strings.Contains(p.body, ">Sign in<") {
+		t.Errorf("where it was asked for: %d", p.status)
+	}
+	if p := b.post("/auth/callback/email", "token", tokenOf(t, link)); p.location != s.URL+"/" || b.session().User.Email != "ada@example.org" {
+		t.Errorf("pressed where it was asked for: %s", p.location)
+	}
+	b.post("/auth/signout")
+	b.askMail("ada@example.org", firefox)
+	link = s.newMail("ada@example.org", 2).Links()[0]
+	if p := other.post("/auth/callback/email/revoke", "token", tokenOf(t, link)); p.status != 200 {
+		t.Errorf("this wasn't me: %d", p.status)
+	}
+	if p := b.get(link); !strings.Contains(p.location, "reason=link_expired") {
+		t.Errorf("a link that was revoked: %d", p.status)
+	}
+}
+
+// A browser that asks again at once gets one mail, however it asks; another
+// browser's asking is its own affair, and the limits of the rows hold for all.
+func TestAskingAgain(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.askMail("ada@gmail.com", firefox)
+	code := s.newMail("ada@gmail.com", 1).Code()
+	p := b.get("/auth/verify-request")
+	for _, want := range []string{"ada@gmail.com", "Sign in to 127.0.0.1", "Open Gmail", "ask again in 30 seconds", `wait w30"`} {
+		if !strings.Contains(p.body, want) {
+			t.Errorf("no %q in %s", want, p.body)
+		}
+	}
+	if p := b.askMail("Ada@gmail.com ", firefox, "again", "1"); !strings.HasSuffix(p.location, "verify-request?again=early&provider=email&type=email") {
+		t.Errorf("again: %s", p.location)
+	} else if p := b.follow(p); !strings.Contains(p.body, "give the mail a moment") {
+		t.Errorf("its page: %s", p.body)
+	}
+	if p := b.askMail("ada@gmail.com", firefox, "callbackUrl", s.URL+"/elsewhere"); p.location != s.URL+"/auth/verify-request?provider=email&type=email" {
+		t.Errorf("a second click: %s", p.location)
+	}
+	other := s.browser()
+	other.askMail("ada@gmail.com", firefox)
+	s.newMail("ada@gmail.com", 2)
+	if n := len(s.mail.Messages()); n != 2 {
+		t.Errorf("%d mails, want 2", n)
+	}
+	// The first code still counts, typed on any keyboard, and leads to the
+	// place that was asked for last.
+	if p := b.post("/auth/callback/email", "code", " "+code[:3]+"\u2009–\u00a0"+strings.Map(func(r rune) rune { return r - '0' + '٠' }, code[3:])); p.location != s.URL+"/elsewhere" {
+		t.Errorf("the code: %s", p.location)
+	}
+}
+
+// The tab that asked is led on when it is loaded again after the link was
+// opened in another tab, and not before, and not by an older session.
+func TestOriginalTabGoesOn(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.get(b.answer("google", "1002")) // Grace is signed in
+	b.askMail("ada@example.org", firefox, "callbackUrl", s.URL+"/inside")
+	if p := b.get("/auth/verify-request"); p.status != 200 || !strings.Contains(p.body, "ada@example.org") {
+		t.Fatalf("before: %d %s", p.status, p.location)
+	}
+	link := s.newMail("ada@example.org", 1).Links()[0]
+	b.post("/auth/callback/email", "token", tokenOf(t, link))
+	if p := b.get("/auth/verify-request"); p.location != s.URL+"/inside" {
+		t.Errorf("after: %d %s", p.status, p.location)
+	}
+	if p := s.browser().get("/auth/verify-request"); p.status != 200 || !strings.Contains(p.body, "on its way") {
+		t.Errorf("a stranger: %d", p.status)
+	}
+}
