@@ -35,8 +35,14 @@ func guarded(t *testing.T, change func(*Config)) *site {
 }
 
 // cookie is the session cookie of a browser, as a proxy passes it on.
-func (b *browser) cookie() string {
-	u, _ := url.Parse(b.URL)
+func (b *browser) cookie() string { return b.cookieAt(b.URL) }
+
+// cookieAt is the session cookie that a browser sends to that address.
+func (b *browser) cookieAt(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	for _, c := range b.http.Jar.Cookies(u) {
 		if c.Name == "gatepost.session-token" {
 			return c.Name + "=" + c.Value
@@ -77,7 +83,7 @@ func (s *site) ask(method, path string, header ...string) page {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := &http.Request{Method: method, URL: &url.URL{Scheme: u.Scheme, Host: u.Host, Opaque: path}, Header: http.Header{}}
+	r := &http.Request{Method: method, URL: &url.URL{Scheme: u.Scheme, Host: s.address, Opaque: path}, Header: http.Header{}}
 	for i := 0; i+1 < len(header); i += 2 {
 		if header[i] == "Host" {
 			r.Host = header[i+1]

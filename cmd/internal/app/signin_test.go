@@ -7,6 +7,7 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -34,6 +35,8 @@ type site struct {
 	mail *devmail.Server
 	log  *syncBuffer
 	keys []Secret
+	// address is where the site listens, whatever it is called.
+	address string
 }
 
 type syncBuffer struct {
@@ -55,10 +58,21 @@ func (s *syncBuffer) String() string {
 
 func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 	t.Helper()
+	return newSiteAt(t, dsn, "", change)
+}
+
+// newSiteAt is newSite under a name of its own below localhost.
+func newSiteAt(t *testing.T, dsn, host string, change func(*Config)) *site {
+	t.Helper()
 	var handler http.Handler
 	s := &site{t: t, log: &syncBuffer{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(s.Close)
+	s.address = s.Listener.Addr().String()
+	if host != "" {
+		_, port, _ := net.SplitHostPort(s.address)
+		s.URL = "http://" + net.JoinHostPort(host, port)
+	}
 	var idp *devidp.Server
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { idp.ServeHTTP(w, r) }))
 	t.Cleanup(provider.Close)
@@ -109,7 +123,14 @@ type browser struct {
 
 func (s *site) browser() *browser {
 	jar, _ := cookiejar.New(nil)
-	return &browser{s, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if strings.Contains(address, ".localhost:") {
+			address = s.address
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
+	s.t.Cleanup(transport.CloseIdleConnections)
+	return &browser{s, &http.Client{Transport: transport, Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 type page struct {
