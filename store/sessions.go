@@ -194,6 +194,16 @@ func (s *Store) Users(ctx context.Context, email string, limit int) (list []User
 	return list, err
 }
 
+// User returns one user.
+func (s *Store) User(ctx context.Context, id int32) (u User, err error) {
+	err = s.do(ctx, "user", func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	SELECT id, coalesce(name, ''), coalesce(email, ''), email_verified, coalesce(image, ''), created_at, updated_at FROM users WHERE id = $1`, id).Scan(
+			&u.ID, &u.Name, &u.Email, &u.EmailVerified, &u.Image, &u.CreatedAt, &u.UpdatedAt)
+	})
+	return u, err
+}
+
 // Sweep deletes up to batch sessions and batch tokens that are over, unless
 // another replica is at it (security S-15).
 func (s *Store) Sweep(ctx context.Context, batch int) (n int, err error) {

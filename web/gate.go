@@ -215,12 +215,22 @@ func (p *checkpoint) signInFor(r *http.Request, request gate.Request) string {
 func (p *checkpoint) deny(c echo.Context, from source, request gate.Request, id gate.Identity, d gate.Decision) error {
 	requestID := rand.Text()
 	p.Log.LogAttrs(c.Request().Context(), slog.LevelInfo, "gate denied", slog.String("request_id", requestID), slog.String("host", request.Host), slog.String("method", request.Method),
-		slog.String("path", request.Path), slog.Int("user", int(id.UserID)), slog.Int("rule", d.Rule), slog.String("rule_name", d.Name))
+		slog.String("path", request.Path), slog.Int("user", int(id.UserID)), slog.String("rule", ruleName(d)), slog.Any("why", p.trace(request, id)))
 	notCached(c.Response().Header())
 	if !from.redirects || !isNavigation(c.Request().Header) {
 		return c.JSON(http.StatusForbidden, map[string]string{"error": "forbidden", "rule": ruleName(d), "request_id": requestID})
 	}
 	return p.deniedPage(c, request, id, d, requestID)
+}
+
+// trace is why, as «gatepost why» prints it.
+func (p *checkpoint) trace(request gate.Request, id gate.Identity) []string {
+	_, steps := p.Gate.Rules.Explain(request, id)
+	lines := make([]string, len(steps))
+	for i, s := range steps {
+		lines[i] = s.String()
+	}
+	return lines
 }
 
 func ruleName(d gate.Decision) string {

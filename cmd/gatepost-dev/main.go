@@ -86,7 +86,7 @@ func run(ctx context.Context, port int, dir string, verbose bool) error {
 	if verbose {
 		config.Log.Level = "info"
 	}
-	for n, handler := range map[int]http.Handler{1: demo(w), 2: sink, 3: idp} {
+	for n, handler := range map[int]http.Handler{1: application(w), 2: sink, 3: idp} {
 		server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 		go server.Serve(listeners[n])
 		defer server.Close()
@@ -104,13 +104,23 @@ func run(ctx context.Context, port int, dir string, verbose bool) error {
   Sign-in       %s/auth/signin
   Who am I      %s/auth/session
   Account       %s/auth/account
+  Behind a gate %s/private   only for whoever is signed in
   Mailbox       %s   sign-in mails arrive here
   Database      %s
 
   Ctrl-C ends everything; people and sessions stay in %s.
 
-`, w.app, w.gatepost, w.gatepost, w.gatepost, w.mailbox, pg.URL(), dir)
+`, w.app, w.gatepost, w.gatepost, w.gatepost, w.app, w.mailbox, pg.URL(), dir)
 	return <-done
+}
+
+// application is the demo, with its protected pages behind the gate.
+func application(w world) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", demo(w))
+	mux.Handle("/private", guard(w))
+	mux.Handle("/admin", guard(w))
+	return mux
 }
 
 // answers waits until url does.
@@ -140,6 +150,13 @@ func configure(w world, dsn, smtp, dir string, idp *devidp.Server) (app.Config, 
 	c.PublicURL, c.Dev, c.Keys = w.gatepost, true, []app.Secret{app.Secret(key)}
 	c.Listen, c.AdminListen, c.Drain = w.gatepost[len("http://"):], "", 0
 	c.ReturnTo = []string{w.app}
+	c.TrustedProxies = []string{"127.0.0.0/8", "::1/128"}
+	c.Gate.Groups = map[string][]app.Who{"admins": {{Atom: "ada@example.org"}}}
+	c.Gate.Rules = []app.RuleConfig{
+		{Host: app.List{"localhost"}, Path: app.List{"/admin"}, Allow: &app.Who{Atom: "group:admins"}},
+		{Host: app.List{"localhost"}, Allow: &app.Who{Atom: "signed-in"}},
+	}
+	c.Gate.AccessTokens.Allow = &app.Who{Atom: "signed-in"}
 	c.Database.URL = app.Secret(dsn)
 	c.Mail.Host, c.Mail.TLS, c.Mail.From = smtp, "none", "Gatepost <sign-in@gatepost.example>"
 	c.Mail.AddressPerWindow, c.Mail.AddressPerDay, c.Mail.ClientPerWindow = 100, 1000, 1000

@@ -48,6 +48,13 @@ type commands struct {
 			User int32 `arg:"" help:"The user's id."`
 		} `cmd:"" help:"End all sessions of a user, at once and everywhere."`
 	} `cmd:"" help:"Sessions."`
+	Why struct {
+		As      string `help:"Address or number of the user who asks; nobody without it." placeholder:"WHO"`
+		Session int32  `help:"Ask for the user of this session instead." placeholder:"ID"`
+		From    string `help:"The client's address, for rules about networks." placeholder:"IP"`
+		Method  string `arg:"" help:"As in GET."`
+		URL     string `arg:"" help:"As in https://app.example.org/admin."`
+	} `cmd:"" help:"Say whether the gate lets a request pass, and by which rule."`
 	Health struct {
 		URL string `default:"http://127.0.0.1:8081/healthz" help:"What to ask."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
@@ -108,6 +115,9 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 		return app.Run(ctx, config, app.NewLogger(config.Log, stderr))
 	case "migrate":
 		return app.Migrate(ctx, config, stdout)
+	case "why <method> <url>":
+		w := c.Why
+		return app.Why(ctx, config, app.Question{As: w.As, Session: w.Session, From: w.From, Method: w.Method, URL: w.URL}, stdout)
 	case "check":
 		if app.Check(ctx, config, stdout) > 0 {
 			return errFailed

@@ -36,6 +36,17 @@ type Step struct {
 	Text string
 }
 
+// String is the step as the log and «gatepost why» write it.
+func (s Step) String() string {
+	switch {
+	case s.Rule == 0:
+		return s.Text
+	case s.Name != "":
+		return fmt.Sprintf("rule %d (%s) %s", s.Rule, s.Name, s.Text)
+	}
+	return fmt.Sprintf("rule %d %s", s.Rule, s.Text)
+}
+
 // Decide judges request for id by the first rule that has something to say of
 // it, for every reading, and returns the strictest verdict.
 func (r *Rules) Decide(request Request, id Identity) Decision {
