@@ -12,7 +12,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -21,7 +20,6 @@ import (
 
 	"github.com/gatepost/gatepost/flows/mail/devmail"
 	"github.com/gatepost/gatepost/providers/devidp"
-	"github.com/gatepost/gatepost/store"
 	"github.com/gatepost/gatepost/store/devpg"
 	"github.com/gatepost/gatepost/store/storetest"
 )
@@ -523,19 +521,7 @@ func TestDoorsThatStayShut(t *testing.T) {
 // without the database everything answers, nobody is let in, nobody
 // is signed out, and it works again as soon as it is back.
 func TestDatabaseAway(t *testing.T) {
-	dir, err := os.MkdirTemp("", "gatepost-app-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.Chmod(dir, 0o755)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	pg, err := devpg.Start(t.Context(), devpg.Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.Migrate(t.Context(), pg.URL(), ""); err != nil {
-		t.Fatal(err)
-	}
+	dir, pg := ownPostgres(t)
 	s := newSite(t, pg.URL(), nil)
 	b := s.browser()
 	b.get(b.answer("google", "1001"))
@@ -556,7 +542,8 @@ func TestDatabaseAway(t *testing.T) {
 	if p := b.post("/auth/signout"); p.status != 503 {
 		t.Errorf("sign-out: %d", p.status)
 	}
-	if pg, err = devpg.Start(t.Context(), devpg.Options{Dir: dir}); err != nil {
+	pg, err := devpg.Start(t.Context(), devpg.Options{Dir: dir})
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer pg.Stop()
