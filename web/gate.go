@@ -87,6 +87,9 @@ func (p *checkpoint) check(from source) echo.HandlerFunc {
 		if err != nil {
 			return p.misdirected(c, from, err.Error())
 		}
+		if p.isOurs(request) {
+			return p.allow(c, from, request, nil)
+		}
 		request.Preflight = isPreflight(r.Header, request.Method)
 		person, err := p.whoAsks(r)
 		switch {
@@ -114,6 +117,17 @@ func (p *checkpoint) check(from source) echo.HandlerFunc {
 		}
 		return p.deny(c, from, request, id, decision)
 	}
+}
+
+// isOurs reports that the request is for Gatepost's own pages, which must be
+// open to whoever wants to sign in, also where a proxy asks about every host.
+func (p *checkpoint) isOurs(request gate.Request) bool {
+	rest, under := strings.CutPrefix(request.Path, p.BasePath)
+	if !request.Plain() || !under || rest != "" && rest[0] != '/' {
+		return false
+	}
+	host := request.Authority()
+	return host == p.public.Host || p.siteAt(host) != nil
 }
 
 // Names of the headers that tell an application who asks. All of them are on

@@ -185,13 +185,17 @@ func checkDecoded(path string) error {
 // Plain reports that the path can be read in one way only.
 func (r Request) Plain() bool { return r.plain }
 
+// Authority is host and port, the latter where it is not the scheme's own.
+func (r Request) Authority() string {
+	if r.Port == "" {
+		return r.Host
+	}
+	return r.Host + ":" + r.Port
+}
+
 // URL is the request's address, written anew from its parts.
 func (r Request) URL() string {
-	host := r.Host
-	if r.Port != "" {
-		host += ":" + r.Port
-	}
-	u := r.Scheme + "://" + host + r.Path
+	u := r.Scheme + "://" + r.Authority() + r.Path
 	if r.Query != "" {
 		u += "?" + r.Query
 	}

@@ -125,6 +125,8 @@ func TestGateAnswers(t *testing.T) {
 		{"not in the group", "GET", "https://app.example.org/admin", grace, html, map[string]int{"": 403}, ""},
 		{"not in the group, by a script", "GET", "https://app.example.org/admin", grace, []string{"Accept", "application/json"}, map[string]int{"": 403}, ""},
 		{"public", "GET", "https://app.example.org/open/a", nil, html, map[string]int{"": 200}, ""},
+		{"Gatepost's own sign-in page", "GET", "OWN/auth/signin", nil, html, map[string]int{"": 200}, ""},
+		{"beside it", "GET", "OWN/authority", nil, html, map[string]int{"": 403}, ""},
 		{"host without a rule", "GET", "https://other.example.org/", nil, html, map[string]int{"": 403}, ""},
 		{"nobody, a page", "GET", "https://app.example.org/x?a=1&b=2", nil, html, map[string]int{"": 302, "nginx": 401}, "https://app.example.org/x?a=1&b=2"},
 		{"nobody, a page by Sec-Fetch-Mode", "GET", "https://app.example.org/x", nil, []string{"Sec-Fetch-Mode", "navigate"}, map[string]int{"": 302, "nginx": 401}, "https://app.example.org/x"},
@@ -157,7 +159,7 @@ func TestGateAnswers(t *testing.T) {
 				if !ok {
 					want = tt.status[""]
 				}
-				p := s.check(family, tt.method, tt.target, header...)
+				p := s.check(family, tt.method, strings.Replace(tt.target, "OWN", s.URL, 1), header...)
 				if p.status != want {
 					t.Fatalf("%d %s, want %d", p.status, p.body, want)
 				}

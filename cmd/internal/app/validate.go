@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,6 +108,7 @@ func (c Config) validate() error {
 		if _, err := c.rules(); err != nil {
 			mistakes = append(mistakes, err.Error())
 		}
+		c.checkReach(public, wrong)
 		if len(c.TrustedProxies) == 0 {
 			wrong("trusted_proxies", "is empty, so no proxy may ask the gate; list the addresses your proxy connects from, as in 127.0.0.1/32")
 		}
@@ -115,6 +117,29 @@ func (c Config) validate() error {
 		return errors.New(strings.Join(mistakes, "\n"))
 	}
 	return nil
+}
+
+// checkReach refuses rules for hosts that never see the sign-in's cookie: there
+// everybody would be sent to sign in again and again.
+func (c Config) checkReach(public *url.URL, wrong func(string, string, ...any)) {
+	if public == nil || c.Dev {
+		return
+	}
+	domains := []string{strings.TrimPrefix(c.Cookie.Domain, ".")}
+	for _, s := range c.Cookie.Sites {
+		domains = append(domains, strings.TrimPrefix(s.Domain, "."))
+	}
+	for i, r := range c.Gate.Rules {
+		for j, text := range r.Host {
+			host := strings.ToLower(strings.TrimPrefix(text, "*."))
+			if text == "*" || strings.ContainsAny(text, "~{") || host == public.Hostname() || r.Allow != nil && (r.Allow.Atom == "public" || r.Allow.Atom == "everyone") {
+				continue
+			}
+			if !slices.ContainsFunc(domains, func(d string) bool { return d != "" && (host == d || strings.HasSuffix(host, "."+d)) }) {
+				wrong(fmt.Sprintf("gate.rules[%d].host[%d]", i, j), "%s does not see the sign-in's cookie; set cookie.domain to the domain that it and public_url share, or add its domain to cookie.sites", text)
+			}
+		}
+	}
 }
 
 // checkSites looks at the further root domains.
