@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -71,7 +70,7 @@ func New(c Config, o HTTPOptions) (*Client, error) {
 	}
 	client, err := newHTTPClient(c.AllowPrivateNetwork || o.Dev, c.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("provider %s: %w", c.ID, err)
+		return nil, c.wrong("ca_file", "%v", err)
 	}
 	now := o.Now
 	if now == nil {
@@ -80,20 +79,16 @@ func New(c Config, o HTTPOptions) (*Client, error) {
 	cl := &Client{id: c.ID, doc: doc, clientID: c.ClientID, secret: c.ClientSecret, params: params, tenant: params["tenant"],
 		dev: o.Dev || c.AllowPrivateNetwork, http: client, now: now}
 	switch doc.TokenAuth {
-	case "post", "basic", "discovery":
-		if c.ClientSecret == "" {
-			return nil, fmt.Errorf("provider %s: client_secret is missing; it is shown%s", c.ID, at(doc.Console))
-		}
+	case "none", "post", "basic", "discovery":
 	case "post_jwt_es256":
 		if _, err := cl.mintSecret(); err != nil {
-			return nil, fmt.Errorf("provider %s: %w", c.ID, err)
+			return nil, c.wrong("private_key", "%s", strings.TrimPrefix(err.Error(), "private_key "))
 		}
-	case "none":
 	default:
-		return nil, fmt.Errorf("provider %s: token_auth %q: want post, basic or none", c.ID, doc.TokenAuth)
+		return nil, c.wrong("override.token_auth", "%q is unknown; want post, basic or none", doc.TokenAuth)
 	}
 	if doc.Protocol != "oidc" && (doc.Authorization == "" || doc.Token == "") {
-		return nil, fmt.Errorf("provider %s: authorization and token endpoints are missing", c.ID)
+		return nil, c.wrong("", "authorization and token endpoints are missing")
 	}
 	return cl, nil
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	c, err := poolConfig(o)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open store: %w", err)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
@@ -62,11 +63,21 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return &Store{pool, timeout}, nil
 }
 
+// Check reports what is wrong with o that shows without connecting.
+func (o Options) Check() error {
+	_, err := poolConfig(o)
+	return err
+}
+
 func poolConfig(o Options) (*pgxpool.Config, error) {
 	c, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
-		// ParseConfig's error repeats the URL with its password (security K-P10).
-		return nil, errors.New("open store: the database URL cannot be read; want postgres://user:password@host:5432/name")
+		// ParseConfig's error repeats the URL with its password (security
+		// K-P10); a file that it names, as in sslrootcert, may be said.
+		if file, ok := errors.AsType[*fs.PathError](err); ok {
+			return nil, file
+		}
+		return nil, errors.New("cannot be read; want postgres://user:password@host:5432/name")
 	}
 	if err := verifyTLS(c.ConnConfig, o.InsecureTLS); err != nil {
 		return nil, err
@@ -108,7 +119,7 @@ func verifyTLS(c *pgx.ConnConfig, insecure bool) error {
 		return nil
 	}
 	if c.TLSConfig == nil || c.TLSConfig.InsecureSkipVerify || len(c.Fallbacks) > 0 && c.Fallbacks[0].TLSConfig == nil {
-		return fmt.Errorf("open store: the server %s is not verified; add sslmode=verify-full to the database URL, or set database.insecure_tls", c.Host)
+		return fmt.Errorf("the server %s would not be verified; add sslmode=verify-full, or set database.insecure_tls", c.Host)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -18,6 +19,11 @@ var builtInPages embed.FS
 type pages struct{ t *template.Template }
 
 func newPages(dir string) (*pages, error) {
+	if dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("there is no folder %s", dir)
+		}
+	}
 	names, err := fs.Glob(builtInPages, "templates/*.html")
 	if err != nil {
 		return nil, err
@@ -29,11 +35,13 @@ func newPages(dir string) (*pages, error) {
 		if err != nil {
 			return nil, err
 		}
-		if own, ownErr := os.ReadFile(filepath.Join(dir, base)); dir != "" && ownErr == nil {
+		if own, err := os.ReadFile(filepath.Join(dir, base)); dir != "" && err == nil {
 			raw = own
+		} else if dir != "" && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
 		}
 		if _, err := t.New(base).Parse(string(raw)); err != nil {
-			return nil, fmt.Errorf("page template: %w", err)
+			return nil, err
 		}
 	}
 	return &pages{t}, nil

@@ -27,7 +27,7 @@ func main() {
 }
 
 type commands struct {
-	Config string `short:"c" help:"Configuration file; without one, the environment alone." type:"path"`
+	Config *string `short:"c" placeholder:"FILE" help:"Configuration file; without one, the environment alone."`
 
 	Serve   struct{} `cmd:"" help:"Serve sign-in and sessions."`
 	Migrate struct{} `cmd:"" help:"Create the four tables, or accept them where they are."`
@@ -86,7 +86,14 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "health":
 		return report(stderr, health(ctx, c.Health.URL))
 	}
-	config, err := app.Load(c.Config, environ)
+	file := ""
+	if c.Config != nil {
+		if file = *c.Config; file == "" {
+			fmt.Fprintln(stderr, "gatepost: --config names no file")
+			return 2
+		}
+	}
+	config, err := app.Load(file, environ)
 	if err != nil {
 		fmt.Fprintf(stderr, "%v\n", err)
 		return 2

@@ -64,14 +64,12 @@ type job struct {
 }
 
 // New refuses a configuration that cannot work: an unreadable template, an
-// unknown kind of TLS, clear text to another machine.
+// unknown kind of TLS, clear text to another machine. Its errors are
+// *ConfigError, joined.
 func New(c Config, log *slog.Logger) (*Mailer, error) {
 	s, err := newSMTPClient(c)
-	if err != nil {
-		return nil, err
-	}
-	t, err := newTemplates(c.TemplateDir)
-	if err != nil {
+	t, templateErr := newTemplates(c.TemplateDir)
+	if err := errors.Join(err, templateErr); err != nil {
 		return nil, err
 	}
 	m := &Mailer{smtp: s, templates: t, log: log, attempts: c.Attempts, backoff: time.Second}

@@ -114,22 +114,26 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 
 func (c Config) clients(log *slog.Logger) ([]*providers.Client, error) {
 	var clients []*providers.Client
-	for _, pc := range c.Providers {
-		params := map[string]string{}
-		for name, v := range pc.Params {
-			params[name] = string(v)
-		}
-		client, err := providers.New(providers.Config{
-			ID: pc.ID, Type: pc.Type, Name: pc.Name, ClientID: pc.ClientID, ClientSecret: string(pc.ClientSecret), Params: params,
-			Scopes: pc.Scopes, AuthParams: pc.AuthParams, Override: pc.Override, TrustEmail: pc.TrustEmail,
-			AllowPrivateNetwork: pc.AllowPrivateNetwork, CAFile: pc.CAFile,
-		}, providers.HTTPOptions{Dev: c.Dev, Log: log})
+	for _, p := range c.Providers {
+		client, err := c.client(p, log)
 		if err != nil {
 			return nil, err
 		}
 		clients = append(clients, client)
 	}
 	return clients, nil
+}
+
+func (c Config) client(p ProviderConfig, log *slog.Logger) (*providers.Client, error) {
+	params := map[string]string{}
+	for name, v := range p.Params {
+		params[name] = string(v)
+	}
+	return providers.New(providers.Config{
+		ID: p.ID, Type: p.Type, Name: p.Name, ClientID: p.ClientID, ClientSecret: string(p.ClientSecret), Params: params,
+		Scopes: p.Scopes, AuthParams: p.AuthParams, Override: p.Override, TrustEmail: p.TrustEmail,
+		AllowPrivateNetwork: p.AllowPrivateNetwork, CAFile: p.CAFile,
+	}, providers.HTTPOptions{Dev: c.Dev, Log: log})
 }
 
 func (m MailConfig) config() mail.Config {

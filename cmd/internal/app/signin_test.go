@@ -83,7 +83,9 @@ func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 	if change != nil {
 		change(&c)
 	}
-	if err := c.validate(); err != nil {
+	var m mistakes
+	c.validate(&m)
+	if err := m.err(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
