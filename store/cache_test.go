@@ -16,7 +16,7 @@ func newCache(t *testing.T, url string, o store.Options) (*store.Store, *store.C
 	t.Helper()
 	o.URL = url
 	s := storetest.OpenWith(t, o)
-	c := store.NewCache(s, url, 100)
+	c := store.NewCache(s, 100)
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	go c.Run(ctx)

@@ -115,6 +115,7 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 		return nil, errors.New("the database URL cannot be read; want postgres://user:password@host:5432/name")
 	}
 	c.ConnectTimeout = 3 * time.Second
+	c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // behind a pooler too
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, describe("connect", err)

@@ -42,6 +42,7 @@ type Options struct {
 // Store is safe for concurrent use.
 type Store struct {
 	pool    *pgxpool.Pool
+	direct  string // Options.DirectURL or URL
 	timeout time.Duration
 }
 
@@ -60,7 +61,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if timeout == 0 {
 		timeout = 2 * time.Second
 	}
-	return &Store{pool, timeout}, nil
+	direct := o.DirectURL
+	if direct == "" {
+		direct = o.URL
+	}
+	return &Store{pool, direct, timeout}, nil
 }
 
 // Check reports what is wrong with o that shows without connecting.
@@ -95,9 +100,6 @@ func poolConfig(o Options) (*pgxpool.Config, error) {
 func configure(c *pgx.ConnConfig, o Options) {
 	c.ConnectTimeout = 3 * time.Second
 	c.Tracer = o.Tracer
-	if o.Schema != "" {
-		c.RuntimeParams["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
-	}
 	switch o.ExecMode {
 	case "exec":
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -105,7 +107,11 @@ func configure(c *pgx.ConnConfig, o Options) {
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	default:
 		// A pooler in transaction mode refuses startup parameters it does not
-		// know, so these are set only on direct connections.
+		// know, so these are set only on direct connections. CheckSearchPath
+		// finds a role whose own search_path does not do.
+		if o.Schema != "" {
+			c.RuntimeParams["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
+		}
 		c.RuntimeParams["statement_timeout"] = "5000"
 		c.RuntimeParams["lock_timeout"] = "3000"
 		c.RuntimeParams["idle_in_transaction_session_timeout"] = "10000"
@@ -139,6 +145,43 @@ func (s *Store) Ready(ctx context.Context) error {
 	return wrap("ping", s.pool.Ping(ctx))
 }
 
+// CheckStatements reports whether statements work through the pool as it is set
+// up: a pooler in transaction mode hands a second client the server connection
+// on which the first has prepared the same statement.
+func CheckStatements(ctx context.Context, o Options) error {
+	for range 2 {
+		s, err := Open(ctx, o)
+		if err != nil {
+			return err
+		}
+		_, _, err = s.Session(ctx, "nobody's", Lifetimes{})
+		s.Close()
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckSearchPath reports that the pool does not find the tables in schema, as
+// behind a pooler, where the role's own search_path counts.
+func (s *Store) CheckSearchPath(ctx context.Context, schema string) error {
+	var found string
+	err := s.do(ctx, "search path", func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('sessions')), '')`).Scan(&found)
+	})
+	switch {
+	case err != nil:
+		return err
+	case found == "":
+		return fmt.Errorf("the table sessions is not found through database.url; for this role run ALTER ROLE … SET search_path = %s", orPublic(schema))
+	case found != orPublic(schema):
+		return fmt.Errorf("through database.url the table sessions is found in schema %s; for this role run ALTER ROLE … SET search_path = %s", found, orPublic(schema))
+	}
+	return nil
+}
+
 // do runs fn under the deadline of one call, and once more when the server is
 // known not to have acted or has only lost a plan (security K-P4, K-P6, K-P8).
 func (s *Store) do(ctx context.Context, op string, fn func(context.Context) error) error {
@@ -165,6 +208,13 @@ func code(err error) string {
 	}
 	return ""
 }
+
+// Prepared statements that another client made or dropped, and startup
+// parameters that are refused, come from a pooler (security K-P6).
+const (
+	setExecMode  = "set database.exec_mode: cache_describe"
+	behindPooler = "database.url leads through a pooler in transaction mode; " + setExecMode
+)
 
 // wrap names the operation and the kind of fault. Postgres's own texts may
 // contain values, so only code and constraint remain (security K-P10).
@@ -193,6 +243,10 @@ func wrap(op string, err error) error {
 		return fmt.Errorf("%s: %w (%s)", op, ErrInvalid, pg.Code)
 	case pg.Code == "23505":
 		return fmt.Errorf("%s: %w (%s)", op, ErrConflict, pg.ConstraintName)
+	case pg.Code == "42P05", pg.Code == "26000":
+		return fmt.Errorf("%s: %w (%s): %s", op, ErrUnavailable, pg.Code, behindPooler)
+	case pg.Code == "08P01":
+		return fmt.Errorf("%s: %w (%s): if this is a pooler in transaction mode, %s", op, ErrUnavailable, pg.Code, setExecMode)
 	case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"), pg.Code == "55P03", pg.Code == "25006":
 		return fmt.Errorf("%s: %w (%s)", op, ErrUnavailable, pg.Code)
 	}

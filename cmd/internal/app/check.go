@@ -52,6 +52,11 @@ func Check(ctx context.Context, c Config, out io.Writer) (failed int) {
 			err = fmt.Errorf("%w\nrun «gatepost migrate», which creates the tables where there are none", err)
 		}
 		say("schema", err)
+		if err == nil {
+			say("search path", s.CheckSearchPath(ctx, c.Database.Schema))
+			say("statements", store.CheckStatements(ctx, c.Database.options()))
+		}
+		say("notifications", s.CheckListen(ctx))
 	}
 	clients, err := c.clients(slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -81,7 +81,10 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.store, err = store.Open(ctx, c.Database.options()); err != nil {
 		return nil, err
 	}
-	p.cache = store.NewCache(p.store, c.Database.direct(), cachedSessions)
+	p.cache = store.NewCache(p.store, cachedSessions)
+	p.cache.Warn = func(err error) {
+		log.Warn("sign-outs elsewhere are not heard of; every check asks the database", "err", err.Error())
+	}
 	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser,
 		Lifetimes: store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}}
 	w := web.Config{
