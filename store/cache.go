@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +29,8 @@ type Cache struct {
 
 	store *Store
 	most  int
+
+	hits, misses atomic.Int64
 
 	flights singleflight.Group
 	mu      sync.RWMutex
@@ -56,7 +59,10 @@ func (c *Cache) Session(ctx context.Context, token string, l Lifetimes) (User, S
 	e, ok := c.entries[token]
 	ok = ok && c.trusted && time.Now().Before(e.until)
 	c.mu.RUnlock()
-	if !ok {
+	if ok {
+		c.hits.Add(1)
+	} else {
+		c.misses.Add(1)
 		var err error
 		if e, err = c.load(ctx, token, l); err != nil {
 			return User{}, Session{}, err
@@ -250,6 +256,20 @@ func (c *Cache) trust(up bool) {
 	c.trusted = up
 	c.epoch++
 	clear(c.entries)
+}
+
+// CacheStats are counts since the start, and how things are now.
+type CacheStats struct {
+	Hits, Misses int64
+	Size         int
+	Trusted      bool
+}
+
+// Stats says how much is answered from memory.
+func (c *Cache) Stats() CacheStats {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return CacheStats{c.hits.Load(), c.misses.Load(), len(c.entries), c.trusted}
 }
 
 // Trusted reports whether answers may come from memory.

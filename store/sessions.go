@@ -40,6 +40,7 @@ func (s *Store) end(ctx context.Context, op, where string, args ...any) (n int, 
 	WITH ended AS (DELETE FROM sessions WHERE `+where+` RETURNING session_token)
 	SELECT count(pg_notify('gatepost_session', session_token)) FROM ended`, args...).Scan(&n)
 	})
+	s.ended.Add(int64(n))
 	return n, err
 }
 
@@ -98,7 +99,7 @@ func (s *Store) AccountsOf(ctx context.Context, userID int32) (list []Account, e
 func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession string) error {
 	return s.do(ctx, "unlink", func(ctx context.Context) error {
 		var exists bool
-		var removed int
+		var removed, ended int
 		err := s.pool.QueryRow(ctx, `
 	WITH owner AS (
 		SELECT id, email, email_verified FROM users WHERE id = $1 FOR UPDATE
@@ -114,7 +115,8 @@ func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession
 		DELETE FROM verification_tokens v USING owner, removed WHERE v.identifier = owner.email RETURNING v.id
 	)
 	SELECT EXISTS (SELECT FROM mine), (SELECT count(*) FROM removed), (SELECT count(pg_notify('gatepost_session', session_token)) FROM ended)`,
-			userID, accountID, keepSession).Scan(&exists, &removed, new(int))
+			userID, accountID, keepSession).Scan(&exists, &removed, &ended)
+		s.ended.Add(int64(ended))
 		switch {
 		case err != nil:
 			return err

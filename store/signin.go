@@ -109,6 +109,7 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 		}
 		f = Facts{Owner: deref(owner), Current: deref(current), CurrentSince: deref(since), Namesake: deref(namesake), NamesakeVerified: deref(verified)}
 		out = n.signedIn()
+		s.ended.Add(deref(n.notified))
 		out.NewUser = out.User.ID != 0 && deref(created)
 		return nil
 	})
@@ -162,6 +163,7 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 			return ErrConflict
 		}
 		out = n.signedIn()
+		s.ended.Add(deref(n.notified))
 		return err
 	})
 	if errors.Is(err, ErrUnavailable) {

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,6 +45,7 @@ type Store struct {
 	pool    *pgxpool.Pool
 	direct  string // Options.DirectURL or URL
 	timeout time.Duration
+	ended   atomic.Int64
 }
 
 // Open prepares a pool. It does not connect, so that a database that is away
@@ -65,7 +67,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if direct == "" {
 		direct = o.URL
 	}
-	return &Store{pool, direct, timeout}, nil
+	return &Store{pool: pool, direct: direct, timeout: timeout}, nil
 }
 
 // Check reports what is wrong with o that shows without connecting.
@@ -137,6 +139,35 @@ func isLocal(host string) bool {
 
 // Close ends all connections.
 func (s *Store) Close() { s.pool.Close() }
+
+// Stats are counts since the start, and how the pool is now.
+type Stats struct {
+	SessionsEnded                       int64 // by this process, before their time
+	MaxConns, Conns, IdleConns          int32
+	Acquires, WaitedAcquires, Cancelled int64 // of connections; waited for one, gave up waiting
+	AcquireTime                         time.Duration
+}
+
+// Stats says how the pool does.
+func (s *Store) Stats() Stats {
+	p := s.pool.Stat()
+	return Stats{s.ended.Load(), p.MaxConns(), p.TotalConns(), p.IdleConns(), p.AcquireCount(), p.EmptyAcquireCount(), p.CanceledAcquireCount(), p.AcquireDuration()}
+}
+
+// Drift is how far the database's clock is ahead of ours, to within the time of
+// one question (security S-12).
+func (s *Store) Drift(ctx context.Context) (ahead time.Duration, err error) {
+	err = s.do(ctx, "clock", func(ctx context.Context) error {
+		var theirs time.Time
+		asked := time.Now()
+		if err := s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&theirs); err != nil {
+			return err
+		}
+		ahead = theirs.Sub(asked.Add(time.Since(asked) / 2))
+		return nil
+	})
+	return ahead, err
+}
 
 // Ready reports whether the database answers within a second.
 func (s *Store) Ready(ctx context.Context) error {

@@ -169,6 +169,7 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,
 			append(sessionArgs(session), tokens)...).Scan(append([]any{&created}, n.into()...)...)
 		out = n.signedIn()
+		s.ended.Add(deref(n.notified))
 		out.NewUser = created
 		return err
 	})

@@ -21,7 +21,7 @@ type Config struct {
 	BasePath string `yaml:"base_path"`
 	// Listen is host:port of the server.
 	Listen string `yaml:"listen"`
-	// AdminListen is host:port of health checks; "" turns them off.
+	// AdminListen is host:port of health checks and metrics; "" turns them off.
 	AdminListen string `yaml:"admin_listen"`
 	// Dev allows http on loopback.
 	Dev bool `yaml:"dev"`

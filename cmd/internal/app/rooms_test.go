@@ -27,6 +27,7 @@ var doors = map[string][]string{
 	"github.com/labstack/echo/v4": {"web"}, "github.com/gorilla/securecookie": {"web"}, "github.com/jackc/pgx/v5": {"store", "store/storetest"},
 	"golang.org/x/oauth2": {"providers"}, "github.com/go-jose/go-jose/v4": {"providers", "providers/devidp"}, "github.com/jordan-wright/email": {"flows/mail"},
 	"github.com/emersion/go-smtp": {"flows/mail/devmail"}, "go.yaml.in/yaml/v4": {"cmd/internal/app", "providers"}, "github.com/alecthomas/kong": {"cmd/gatepost"},
+	"github.com/prometheus/client_golang": {"cmd/internal/app"},
 }
 
 func TestImportsGoDownAndDependenciesHaveOneDoor(t *testing.T) {

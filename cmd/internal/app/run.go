@@ -48,6 +48,7 @@ type parts struct {
 	mailer   *mail.Mailer // nil without mail
 	clients  []*providers.Client
 	sessions *flows.Sessions
+	metrics  *metrics
 	handler  http.Handler
 }
 
@@ -87,10 +88,11 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	}
 	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser,
 		Lifetimes: store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}}
+	p.metrics = newMetrics(p)
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
 		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, FormOrigins: append(c.ReturnTo, c.FormOrigins...),
-		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log,
+		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log, Observe: p.metrics.observe,
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Now: time.Now},
 	}
 	for _, cidr := range c.TrustedProxies {
@@ -185,6 +187,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		go p.mailer.Run(background)
 	}
 	go p.cache.Run(background)
+	go p.watchClock(background, log)
 	go sweep(background, p.store, log)
 	log.Info("serving", "public_url", c.PublicURL, "listen", listener.Addr().String())
 	select {

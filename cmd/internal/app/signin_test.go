@@ -30,9 +30,10 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // site is Gatepost with a database, a mailbox and a provider of its own.
 type site struct {
 	*httptest.Server
-	t    *testing.T
-	mail *devmail.Server
-	log  *syncBuffer
+	t     *testing.T
+	mail  *devmail.Server
+	log   *syncBuffer
+	parts *parts
 }
 
 type syncBuffer struct {
@@ -97,7 +98,7 @@ func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 	t.Cleanup(p.store.Close)
 	go p.mailer.Run(ctx)
 	go p.cache.Run(ctx)
-	handler = p.handler
+	handler, s.parts = p.handler, p
 	return s
 }
 
