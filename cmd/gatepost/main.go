@@ -3,14 +3,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,7 +52,7 @@ type commands struct {
 		} `cmd:"" help:"End all sessions of a user, at once and everywhere."`
 	} `cmd:"" help:"Sessions."`
 	Health struct {
-		URL string `default:"http://127.0.0.1:8081/healthz" help:"What to ask."`
+		URL string `placeholder:"URL" help:"What to ask; by default /healthz where GATEPOST_ADMIN_LISTEN says."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
 	Version struct{} `cmd:"" help:"Print the version."`
 }
@@ -84,7 +87,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stdout, version())
 		return 0
 	case "health":
-		return report(stderr, health(ctx, c.Health.URL))
+		return report(stderr, health(ctx, cmp.Or(c.Health.URL, healthURL(environ))))
 	}
 	file := ""
 	if c.Config != nil {
@@ -151,6 +154,22 @@ func administer(ctx context.Context, command string, c commands, s *store.Store,
 		return err
 	}
 	return fmt.Errorf("unknown command %q", command)
+}
+
+// healthURL is where the server of the same environment answers. A server that
+// listens on every address is asked on loopback.
+func healthURL(environ []string) string {
+	listen := app.Default().AdminListen
+	for _, e := range environ {
+		if v, ok := strings.CutPrefix(e, "GATEPOST_ADMIN_LISTEN="); ok {
+			listen = v
+		}
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		listen = net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + listen + "/healthz"
 }
 
 func health(ctx context.Context, url string) error {
