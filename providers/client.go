@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -294,15 +295,33 @@ type CheckResult struct {
 	Err  error
 }
 
-// Check asks the provider for its metadata and keys.
+// Check asks the provider for its metadata and keys, or where its document has
+// all of that, whether anybody answers.
 func (c *Client) Check(ctx context.Context) []CheckResult {
 	m, err := c.discover(ctx)
+	if err == nil && c.doc.Token != "" {
+		err = c.answers(ctx, m.token)
+	}
 	results := []CheckResult{{"endpoints", err}}
 	if err == nil && c.doc.Protocol == "oidc" {
 		_, err := c.fetchKeys(ctx, m.jwks)
 		results = append(results, CheckResult{"signing keys", err})
 	}
 	return results
+}
+
+// answers reports whether there is a server at endpoint. What it says to a
+// request that is none does not matter.
+func (c *Client) answers(ctx context.Context, endpoint string) error {
+	r, err := http.NewRequest(http.MethodGet, endpoint, nil)
+	if err != nil {
+		return err
+	}
+	_, _, err = c.fetch(ctx, r, maxAnswer)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("GET %s: %w", r.URL.Host, u.Err)
+	}
+	return err
 }
 
 func randomText() string {

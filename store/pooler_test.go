@@ -30,7 +30,7 @@ func TestBehindTransactionPooler(t *testing.T) {
 				t.Errorf("schema: %v", err)
 			}
 			s := storetest.OpenWith(t, o)
-			for what, err := range map[string]error{"statements": store.CheckStatements(ctx, o), "search path": s.CheckSearchPath(ctx, "public"), "listen": s.CheckListen(ctx)} {
+			for what, err := range map[string]error{"statements": store.CheckStatements(ctx, o), "access": s.CheckAccess(ctx, "public"), "listen": s.CheckListen(ctx)} {
 				if err != nil {
 					t.Errorf("%s: %v", what, err)
 				}
@@ -196,12 +196,12 @@ func TestSearchPathBehindPooler(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := storetest.OpenWith(t, store.Options{URL: storetest.Pooled(t, direct, 1), Schema: "sign_in", ExecMode: "exec"})
-	if err := s.CheckSearchPath(t.Context(), "sign_in"); err == nil || !strings.Contains(err.Error(), "SET search_path = sign_in") {
+	if err := s.CheckAccess(t.Context(), "sign_in"); err == nil || !strings.Contains(err.Error(), "SET search_path = sign_in") {
 		t.Errorf("%v", err)
 	}
 	exec(t, direct, "ALTER DATABASE "+query[string](t, direct, "SELECT quote_ident(current_database())")+" SET search_path = sign_in")
 	s = storetest.OpenWith(t, store.Options{URL: storetest.Pooled(t, direct, 1), Schema: "sign_in", ExecMode: "exec"})
-	if err := s.CheckSearchPath(t.Context(), "sign_in"); err != nil {
+	if err := s.CheckAccess(t.Context(), "sign_in"); err != nil {
 		t.Errorf("%v", err)
 	}
 }

@@ -176,43 +176,6 @@ func (s *Store) Ready(ctx context.Context) error {
 	return wrap("ping", s.pool.Ping(ctx))
 }
 
-// CheckStatements reports whether statements work through the pool as it is set
-// up: a pooler in transaction mode hands a second client the server connection
-// on which the first has prepared the same statement.
-func CheckStatements(ctx context.Context, o Options) error {
-	for range 2 {
-		s, err := Open(ctx, o)
-		if err != nil {
-			return err
-		}
-		_, _, err = s.Session(ctx, "nobody's", Lifetimes{})
-		s.Close()
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-	}
-	return nil
-}
-
-// CheckSearchPath reports that the pool does not find the tables in schema, as
-// behind a pooler, where the role's own search_path counts.
-func (s *Store) CheckSearchPath(ctx context.Context, schema string) error {
-	var found string
-	err := s.do(ctx, "search path", func(ctx context.Context) error {
-		return s.pool.QueryRow(ctx, `
-	SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('sessions')), '')`).Scan(&found)
-	})
-	switch {
-	case err != nil:
-		return err
-	case found == "":
-		return fmt.Errorf("the table sessions is not found through database.url; for this role run ALTER ROLE … SET search_path = %s", orPublic(schema))
-	case found != orPublic(schema):
-		return fmt.Errorf("through database.url the table sessions is found in schema %s; for this role run ALTER ROLE … SET search_path = %s", found, orPublic(schema))
-	}
-	return nil
-}
-
 // do runs fn under the deadline of one call, and once more when the server is
 // known not to have acted or has only lost a plan (security K-P4, K-P6, K-P8).
 func (s *Store) do(ctx context.Context, op string, fn func(context.Context) error) error {
@@ -276,6 +239,10 @@ func wrap(op string, err error) error {
 		return fmt.Errorf("%s: %w (%s)", op, ErrConflict, pg.ConstraintName)
 	case pg.Code == "42P05", pg.Code == "26000":
 		return fmt.Errorf("%s: %w (%s): %s", op, ErrUnavailable, pg.Code, behindPooler)
+	case pg.Code == "42P01":
+		return fmt.Errorf("%s: a table is not there (42P01); run «gatepost migrate»", op)
+	case pg.Code == "42501":
+		return fmt.Errorf("%s: the role lacks a right (42501); «gatepost check» says which", op)
 	case pg.Code == "08P01":
 		return fmt.Errorf("%s: %w (%s): if this is a pooler in transaction mode, %s", op, ErrUnavailable, pg.Code, setExecMode)
 	case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"), pg.Code == "55P03", pg.Code == "25006":

@@ -15,7 +15,9 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 
@@ -132,28 +134,85 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	return administer(ctx, command, c, s, stdout)
 }
 
+const mostUsers = 100
+
 func administer(ctx context.Context, command string, c commands, s *store.Store, out io.Writer) error {
 	switch command {
 	case "users list", "users list <email>":
-		users, err := s.Users(ctx, c.Users.List.Email, 100)
-		for _, u := range users {
-			fmt.Fprintf(out, "%d\t%s\t%s\t%s\n", u.ID, u.Email, u.Name, u.CreatedAt.UTC().Format(time.RFC3339))
+		users, err := s.Users(ctx, c.Users.List.Email, mostUsers)
+		if err != nil {
+			return err
 		}
-		return err
+		listUsers(out, users, c.Users.List.Email)
 	case "sessions list <user>":
 		sessions, err := s.SessionsOf(ctx, c.Sessions.List.User)
-		for _, v := range sessions {
-			fmt.Fprintf(out, "%d\tsince %s\tuntil %s\n", v.ID, v.CreatedAt.UTC().Format(time.RFC3339), v.Expires.UTC().Format(time.RFC3339))
+		if err != nil {
+			return err
 		}
-		return err
+		listSessions(out, c.Sessions.List.User, sessions)
 	case "sessions end <user>":
 		n, err := s.EndAllSessions(ctx, c.Sessions.End.User)
-		if err == nil {
-			fmt.Fprintf(out, "%d sessions ended\n", n)
+		if err != nil {
+			return err
 		}
-		return err
+		fmt.Fprintf(out, "sessions of user %d ended: %d\n", c.Sessions.End.User, n)
+	default:
+		return fmt.Errorf("unknown command %q", command)
 	}
-	return fmt.Errorf("unknown command %q", command)
+	return nil
+}
+
+func listUsers(out io.Writer, users []store.User, email string) {
+	switch {
+	case len(users) == 0 && email == "":
+		fmt.Fprintln(out, "no users yet")
+		return
+	case len(users) == 0:
+		fmt.Fprintf(out, "no user has the address %s\n", email)
+		return
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "USER\tADDRESS\tVERIFIED\tNAME\tSINCE")
+	for _, u := range users {
+		verified := "-"
+		if u.EmailVerified != nil {
+			verified = when(*u.EmailVerified)
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", u.ID, shown(u.Email), verified, shown(u.Name), when(u.CreatedAt))
+	}
+	table.Flush()
+	if len(users) == mostUsers {
+		fmt.Fprintf(out, "the newest %d; name an address to find another\n", mostUsers)
+	}
+}
+
+func listSessions(out io.Writer, user int32, sessions []store.Session) {
+	if len(sessions) == 0 {
+		fmt.Fprintf(out, "user %d has no sessions\n", user)
+		return
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SESSION\tSINCE\tUSED\tUNTIL")
+	for _, s := range sessions {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", s.ID, when(s.CreatedAt), when(s.UpdatedAt), when(s.Expires))
+	}
+	table.Flush()
+}
+
+func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04Z") }
+
+// shown is text that somebody else chose, safe for a terminal and a table: a
+// name may hold escape sequences.
+func shown(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
 }
 
 // healthURL is where the server of the same environment answers. A server that

@@ -84,7 +84,7 @@ default_pool_size = %d
 
 // unprivileged runs it as whoever has the socket, since it refuses to be root.
 func unprivileged(socket string) *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	attr := endsWithUs()
 	if os.Geteuid() != 0 {
 		return attr
 	}

@@ -178,7 +178,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		admin := newServer(ready.handler())
 		adminListener, err := net.Listen("tcp", c.AdminListen)
 		if err != nil {
-			return fmt.Errorf("listen for health checks: %w", err)
+			return fmt.Errorf("admin_listen: %w", err)
 		}
 		go func() { failed <- admin.Serve(adminListener) }()
 		defer admin.Close()
@@ -187,6 +187,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		go p.mailer.Run(background)
 	}
 	go p.cache.Run(background)
+	go warnOfTables(background, c.Database, log)
 	go p.watchClock(background, log)
 	go sweep(background, p.store, log)
 	log.Info("serving", "public_url", c.PublicURL, "listen", listener.Addr().String())
@@ -211,6 +212,15 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 func newServer(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 32 << 10}
+}
+
+// warnOfTables says once what every sign-in would fail for. It refuses nothing: a
+// database that is away at the start may be back a moment later.
+func warnOfTables(ctx context.Context, d DatabaseConfig, log *slog.Logger) {
+	err := store.CheckSchema(ctx, d.direct(), d.Schema)
+	if _, differs := errors.AsType[*store.SchemaError](err); differs {
+		log.Error("the tables are not as they must be", "err", withNextStep(err).Error())
+	}
 }
 
 func sweep(ctx context.Context, s *store.Store, log *slog.Logger) {
