@@ -16,6 +16,7 @@ test: parts check
 
 # What tests need besides Go; development needs only the first.
 parts: postgres
+	@bash .ci/parts.sh tools
 	@bash .ci/parts.sh browser
 postgres:
 	@bash .ci/parts.sh postgres

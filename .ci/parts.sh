@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Finds what is needed besides Go, and installs the system's own packages where
-# it is missing: «postgres» for development and tests, «browser» for tests.
+# it is missing: «postgres» for development and tests, «browser» and «tools» for
+# tests.
 set -euo pipefail
 
 any() { compgen -G "$1" >/dev/null; }
@@ -9,6 +10,8 @@ have_postgres() {
     any '/usr/libexec/postgresql*/postgres' || any '/usr/pgsql-*/bin/postgres' || any '/opt/homebrew/opt/postgresql@*/bin/postgres'
 }
 have_browser() { [ -x "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+have_pooler() { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; }
+have_pg_dump() { command -v pg_dump >/dev/null || any '/usr/lib/postgresql/*/bin/pg_dump' || any '/opt/homebrew/opt/postgresql@*/bin/pg_dump'; }
 have_node() { command -v node >/dev/null && command -v npm >/dev/null; }
 
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
@@ -44,8 +47,13 @@ browser)
   have_browser || install 'Chromium' chromium chromium chromium chromium
   have_node && have_browser || { echo 'Node.js or Chromium is still missing; the browser tests need both.'; exit 1; }
   ;;
+tools)
+  have_pooler || install PgBouncer pgbouncer pgbouncer pgbouncer pgbouncer
+  have_pg_dump || install pg_dump postgresql-client postgresql postgresql-client libpq
+  have_pooler && have_pg_dump || { echo 'PgBouncer or pg_dump is still missing; the tests of the database need both.'; exit 1; }
+  ;;
 *)
-  echo 'usage: parts.sh postgres|browser' >&2
+  echo 'usage: parts.sh postgres|browser|tools' >&2
   exit 2
   ;;
 esac

@@ -71,7 +71,7 @@ func New(c Config, o HTTPOptions) (*Client, error) {
 	}
 	client, err := newHTTPClient(c.AllowPrivateNetwork || o.Dev, c.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("provider %s: %w", c.ID, err)
+		return nil, c.wrong("ca_file", "%v", err)
 	}
 	now := o.Now
 	if now == nil {
@@ -80,20 +80,16 @@ func New(c Config, o HTTPOptions) (*Client, error) {
 	cl := &Client{id: c.ID, doc: doc, clientID: c.ClientID, secret: c.ClientSecret, params: params, tenant: params["tenant"],
 		dev: o.Dev || c.AllowPrivateNetwork, http: client, now: now}
 	switch doc.TokenAuth {
-	case "post", "basic", "discovery":
-		if c.ClientSecret == "" {
-			return nil, fmt.Errorf("provider %s: client_secret is missing; it is shown%s", c.ID, at(doc.Console))
-		}
+	case "none", "post", "basic", "discovery":
 	case "post_jwt_es256":
 		if _, err := cl.mintSecret(); err != nil {
-			return nil, fmt.Errorf("provider %s: %w", c.ID, err)
+			return nil, c.wrong("private_key", "%s", strings.TrimPrefix(err.Error(), "private_key "))
 		}
-	case "none":
 	default:
-		return nil, fmt.Errorf("provider %s: token_auth %q: want post, basic or none", c.ID, doc.TokenAuth)
+		return nil, c.wrong("override.token_auth", "%q is unknown; want post, basic or none", doc.TokenAuth)
 	}
 	if doc.Protocol != "oidc" && (doc.Authorization == "" || doc.Token == "") {
-		return nil, fmt.Errorf("provider %s: authorization and token endpoints are missing", c.ID)
+		return nil, c.wrong("", "authorization and token endpoints are missing")
 	}
 	return cl, nil
 }
@@ -299,15 +295,33 @@ type CheckResult struct {
 	Err  error
 }
 
-// Check asks the provider for its metadata and keys.
+// Check asks the provider for its metadata and keys, or where its document has
+// all of that, whether anybody answers.
 func (c *Client) Check(ctx context.Context) []CheckResult {
 	m, err := c.discover(ctx)
+	if err == nil && c.doc.Token != "" {
+		err = c.answers(ctx, m.token)
+	}
 	results := []CheckResult{{"endpoints", err}}
 	if err == nil && c.doc.Protocol == "oidc" {
 		_, err := c.fetchKeys(ctx, m.jwks)
 		results = append(results, CheckResult{"signing keys", err})
 	}
 	return results
+}
+
+// answers reports whether there is a server at endpoint. What it says to a
+// request that is none does not matter.
+func (c *Client) answers(ctx context.Context, endpoint string) error {
+	r, err := http.NewRequest(http.MethodGet, endpoint, nil)
+	if err != nil {
+		return err
+	}
+	_, _, err = c.fetch(ctx, r, maxAnswer)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("GET %s: %w", r.URL.Host, u.Err)
+	}
+	return err
 }
 
 func randomText() string {

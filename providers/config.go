@@ -1,7 +1,7 @@
 package providers
 
 import (
-	"fmt"
+	"errors"
 	"log/slog"
 	"maps"
 	"net"
@@ -42,7 +42,7 @@ var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 // resolve makes the document that c describes, with every {param} filled in.
 func (c Config) resolve(dev bool) (Provider, error) {
 	if !validID.MatchString(c.ID) || c.ID == "email" {
-		return Provider{}, fmt.Errorf("provider id %q: want lower-case letters, digits and hyphens, and not «email»", c.ID)
+		return Provider{}, c.wrong("id", "%q: want lower-case letters, digits and hyphens, and not «email»", c.ID)
 	}
 	kind := c.Type
 	if kind == "" {
@@ -50,7 +50,7 @@ func (c Config) resolve(dev bool) (Provider, error) {
 	}
 	p, ok := Lookup(kind)
 	if !ok {
-		return Provider{}, fmt.Errorf("provider %s: unknown type %q; known are %s. For any other use type: oidc or type: oauth2", c.ID, kind, known())
+		return Provider{}, c.wrong("type", "%q is unknown; known are %s. For any other use type: oidc or type: oauth2", kind, known())
 	}
 	if len(c.Override) > 0 {
 		// Into a copy of its own: decoding into the shared document would
@@ -58,18 +58,22 @@ func (c Config) resolve(dev bool) (Provider, error) {
 		p = reload(p.ID)
 		raw, err := yaml.Marshal(c.Override)
 		if err != nil {
-			return Provider{}, fmt.Errorf("provider %s: %w", c.ID, err)
+			return Provider{}, c.wrong("override", "%v", err)
 		}
 		if err := decodeYAML(raw, &p); err != nil {
-			return Provider{}, fmt.Errorf("provider %s: %w", c.ID, err)
+			return Provider{}, c.wrong("override", "%v", err)
 		}
 	}
+	var mistakes []error
 	if c.ClientID == "" {
-		return Provider{}, fmt.Errorf("provider %s: client_id is missing; register an application%s", c.ID, at(p.Console))
+		mistakes = append(mistakes, c.wrong("client_id", "is missing; register an application%s", at(p.Console)))
+	}
+	if c.ClientSecret == "" && slices.Contains([]string{"post", "basic", "discovery"}, p.TokenAuth) {
+		mistakes = append(mistakes, c.wrong("client_secret", "is missing; it is shown%s", at(p.Console)))
 	}
 	params, err := c.params(p)
 	if err != nil {
-		return Provider{}, err
+		mistakes = append(mistakes, err)
 	}
 	for _, field := range []*string{&p.Issuer, &p.Discovery, &p.Authorization, &p.Token, &p.Userinfo, &p.JWKS, &p.Revocation} {
 		*field = expand(*field, params)
@@ -103,13 +107,16 @@ func (c Config) resolve(dev bool) (Provider, error) {
 	case "never":
 		p.EmailVerified = Trust{Trust: "never"}
 	default:
-		return Provider{}, fmt.Errorf("provider %s: trust_email %q: want claim, always or never", c.ID, c.TrustEmail)
+		mistakes = append(mistakes, c.wrong("trust_email", "%q is unknown; want claim, always or never", c.TrustEmail))
 	}
 	if isGUID(params["tenant"]) {
 		p.AnyTenantAssertsEmail = false // one tenant, the operator's own choice
 	}
 	if p.Name == "" || c.Name != "" {
 		p.Name = c.Name
+	}
+	if len(mistakes) > 0 {
+		return Provider{}, errors.Join(mistakes...)
 	}
 	return p, c.checkURLs(p, dev)
 }
@@ -122,6 +129,7 @@ func at(console string) string {
 }
 
 func (c Config) params(p Provider) (map[string]string, error) {
+	var mistakes []error
 	params := map[string]string{"client_id": c.ClientID}
 	for _, param := range p.Params {
 		v, set := c.Params[param.Name]
@@ -133,13 +141,14 @@ func (c Config) params(p Provider) (map[string]string, error) {
 			if param.Example != "" {
 				hint = ", as in " + param.Example
 			}
-			return nil, fmt.Errorf("provider %s: %s is missing%s", c.ID, param.Name, hint)
+			mistakes = append(mistakes, c.wrong(param.Name, "is missing%s", hint))
 		}
 		params[param.Name] = v
 	}
 	for name, v := range c.Params {
 		if _, known := params[name]; !known {
-			return nil, fmt.Errorf("provider %s: there is no parameter %q", c.ID, name)
+			mistakes = append(mistakes, c.wrong(name, "this provider has no such key; it has %s", strings.Join(slices.Sorted(maps.Keys(params)), ", ")))
+			continue
 		}
 		// An issuer is compared as it is; everything else is put into URLs.
 		if strings.HasSuffix(name, "_url") {
@@ -147,23 +156,38 @@ func (c Config) params(p Provider) (map[string]string, error) {
 		}
 		params[name] = v
 	}
-	return params, nil
+	return params, errors.Join(mistakes...)
 }
 
 func (c Config) checkURLs(p Provider, dev bool) error {
-	for name, raw := range map[string]string{"issuer": p.Issuer, "discovery": p.Discovery, "authorization": p.Authorization, "token": p.Token, "userinfo": p.Userinfo, "jwks": p.JWKS} {
+	for _, field := range [][2]string{{"issuer", p.Issuer}, {"authorization", p.Authorization}, {"token", p.Token}, {"userinfo", p.Userinfo}, {"jwks", p.JWKS}, {"discovery", p.Discovery}} {
+		name, raw := field[0], field[1]
 		if raw == "" || strings.Contains(raw, "{claims.") {
 			continue
 		}
 		u, err := url.Parse(raw)
 		if err != nil || u.Host == "" || strings.ContainsAny(raw, "{}") {
-			return fmt.Errorf("provider %s: %s %q is not a URL", c.ID, name, raw)
+			return c.wrong(c.source(name), "%s %q is not a URL", name, raw)
 		}
 		if !secureURL(u, dev || c.AllowPrivateNetwork) {
-			return fmt.Errorf("provider %s: %s %q must be https", c.ID, name, raw)
+			return c.wrong(c.source(name), "%s %q must be https", name, raw)
 		}
 	}
 	return nil
+}
+
+// source is the operator's key that a URL of the document comes from, where it
+// is one.
+func (c Config) source(field string) string {
+	if _, ok := c.Override[field]; ok {
+		return "override." + field
+	}
+	for _, name := range []string{field, field + "_url"} {
+		if _, ok := c.Params[name]; ok {
+			return name
+		}
+	}
+	return ""
 }
 
 // secureURL allows http on loopback where that is wanted, and nowhere else.

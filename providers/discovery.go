@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func (c *Client) fetchMetadata(ctx context.Context) (metadata, error) {
 	text := func(key string) string { s, _ := doc[key].(string); return s }
 	// Byte for byte: a trailing slash makes another issuer (security O-30).
 	if issuer := text("issuer"); issuer != c.doc.Issuer && !containsTenant(c.doc.Issuer) {
-		return metadata{}, fmt.Errorf("discovery: the document is of issuer %q, configured is %q", issuer, c.doc.Issuer)
+		return metadata{}, fmt.Errorf("discovery: the document is of issuer %q, configured is %q; they must be the same to the letter", issuer, c.doc.Issuer)
 	}
 	m := metadata{authorization: text("authorization_endpoint"), token: text("token_endpoint"), userinfo: text("userinfo_endpoint"), jwks: text("jwks_uri")}
 	m.returnsIss, _ = doc["authorization_response_iss_parameter_supported"].(bool)
@@ -119,6 +120,9 @@ func (c *Client) getJSON(ctx context.Context, from string) (map[string]any, erro
 	}
 	r.Header.Set("Accept", "application/json")
 	status, body, err := c.fetch(ctx, r, maxMetadata)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without the URL, which stands in front already
+	}
 	if err != nil {
 		return nil, fmt.Errorf("GET %s: %w", r.URL.Host, err)
 	}

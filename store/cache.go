@@ -24,8 +24,9 @@ const (
 // own: they bound how long an answer is believed, never how long a session
 // lives.
 type Cache struct {
+	Warn func(error) // told when endings are not heard, once a cause; may be nil
+
 	store     *Store
-	url       string
 	most      int
 	lifetimes Lifetimes
 
@@ -84,11 +85,13 @@ type flight struct {
 	started time.Time
 }
 
-// NewCache keeps up to most sessions. url is a connection past any transaction
-// pooler, for LISTEN. Nothing is remembered until Run has connected.
-func NewCache(s *Store, url string, most int, l Lifetimes) *Cache {
-	return &Cache{store: s, url: url, most: most, lifetimes: l, entries: map[cacheKey]*Entry{}, bearers: map[string]cacheKey{},
+// NewCache keeps up to most sessions. Nothing is remembered until Run hears of
+// endings.
+func NewCache(s *Store, most int, l Lifetimes) *Cache {
+	c := &Cache{store: s, most: most, lifetimes: l, entries: map[cacheKey]*Entry{}, bearers: map[string]cacheKey{},
 		unknown: map[cacheKey]time.Time{}, flights: map[cacheKey]*flight{}}
+	s.cache.Store(c)
+	return c
 }
 
 // Check returns the live session that has the stored token, from memory when it

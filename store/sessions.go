@@ -90,12 +90,25 @@ func (s *Store) Session(ctx context.Context, sessionToken string, l Lifetimes) (
 // end deletes the sessions that where selects and tells every replica, in one
 // statement (security S-5). It returns how many there were.
 func (s *Store) end(ctx context.Context, op, where string, args ...any) (n int, err error) {
+	var ended []string
 	err = s.do(ctx, op, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
 	WITH ended AS (DELETE FROM sessions WHERE `+where+` RETURNING session_token)
-	SELECT count(pg_notify('gatepost_session', session_token)) FROM ended`, args...).Scan(&n)
+	SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) FROM ended`, args...).Scan(&ended)
 	})
-	return n, err
+	s.haveEnded(ended)
+	return len(ended), err
+}
+
+// haveEnded counts sessions that this process ended, and has its own cache
+// forget them before anybody is told so: it does not wait to be notified.
+func (s *Store) haveEnded(tokens []string) {
+	s.ended.Add(int64(len(tokens)))
+	if c := s.cache.Load(); c != nil {
+		for _, t := range tokens {
+			c.Forget(t)
+		}
+	}
 }
 
 // EndSession ends the session with that stored token, if there is one.
@@ -154,6 +167,7 @@ func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession
 	return s.do(ctx, "unlink", func(ctx context.Context) error {
 		var exists bool
 		var removed int
+		var ended []string
 		err := s.pool.QueryRow(ctx, `
 	WITH owner AS (
 		SELECT id, email, email_verified FROM users WHERE id = $1 FOR UPDATE
@@ -168,8 +182,9 @@ func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession
 	), forgotten AS (
 		DELETE FROM verification_tokens v USING owner, removed WHERE v.identifier = owner.email RETURNING v.id
 	)
-	SELECT EXISTS (SELECT FROM mine), (SELECT count(*) FROM removed), (SELECT count(pg_notify('gatepost_session', session_token)) FROM ended)`,
-			userID, accountID, keepSession).Scan(&exists, &removed, new(int))
+	SELECT EXISTS (SELECT FROM mine), (SELECT count(*) FROM removed), (SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) FROM ended)`,
+			userID, accountID, keepSession).Scan(&exists, &removed, &ended)
+		s.haveEnded(ended)
 		switch {
 		case err != nil:
 			return err

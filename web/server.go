@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -39,6 +40,19 @@ type Config struct {
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
 	Log         *slog.Logger
+	Observe     func(Observation) // told of every request; may be nil
+}
+
+// An Observation is what one request came to. Route, Code and Reason are of
+// closed lists; Provider is what the request named.
+type Observation struct {
+	Route        string // as registered; "" when there is none
+	Status       int
+	Code, Reason string
+	Provider     string
+	SignedIn     bool // a session began
+	Panicked     bool
+	Took         time.Duration
 }
 
 type server struct {

@@ -239,6 +239,6 @@ func (s *server) enter(c echo.Context, fields url.Values, in flows.SignedIn) err
 		return err
 	}
 	s.cookies.renewCSRF(c)
-	entry.user = in.User.ID
+	entry.user, entry.signedIn = in.User.ID, true
 	return s.answer(c, fields, in.ReturnTo)
 }

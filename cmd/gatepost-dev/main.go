@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -28,11 +29,13 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	port := flag.Int("port", 8080, "first of four ports on loopback")
-	dir := flag.String("dir", defaultDir(), "where the database is kept")
-	verbose := flag.Bool("v", false, "show every request")
+	var o options
+	flag.IntVar(&o.port, "port", 8080, "first of four `ports` in a row")
+	flag.StringVar(&o.host, "host", "localhost", "`address` to listen on; 0.0.0.0 in a container whose ports lead to loopback")
+	flag.StringVar(&o.dir, "dir", defaultDir(), "`folder` where the database is kept")
+	flag.BoolVar(&o.verbose, "v", false, "show every request")
 	flag.Parse()
-	if err := run(ctx, *port, *dir, *verbose); err != nil {
+	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "gatepost-dev: %v\n", err)
 		os.Exit(1)
 	}
@@ -53,16 +56,22 @@ func defaultDir() string {
 // world is where everything is.
 type world struct{ gatepost, app, mailbox, provider string }
 
-func run(ctx context.Context, port int, dir string, verbose bool) error {
-	at := func(n int) string { return "http://localhost:" + strconv.Itoa(port+n) }
+type options struct {
+	host, dir string
+	port      int
+	verbose   bool
+}
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	at := func(n int) string { return "http://localhost:" + strconv.Itoa(o.port+n) }
 	w := world{at(0), at(1), at(2), at(3)}
 	// The ports come first: who has them has the database too, and must keep it.
-	listeners, err := listen(port, 4)
+	listeners, err := listen(o.host, o.port, 4)
 	if err != nil {
 		return err
 	}
 	defer closeAll(listeners)
-	pg, err := devpg.Start(ctx, devpg.Options{Dir: dir})
+	pg, err := devpg.Start(ctx, devpg.Options{Dir: o.dir})
 	if err != nil {
 		return err
 	}
@@ -79,13 +88,14 @@ func run(ctx context.Context, port int, dir string, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	config, err := configure(w, pg.URL(), sink.Addr(), dir, idp)
+	config, err := configure(w, pg.URL(), sink.Addr(), o.dir, idp)
 	if err != nil {
 		return err
 	}
-	if verbose {
+	if o.verbose {
 		config.Log.Level = "info"
 	}
+	config.Listen = listeners[0].Addr().String()
 	for n, handler := range map[int]http.Handler{1: application(w), 2: sink, 3: idp} {
 		server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 		go server.Serve(listeners[n])
@@ -97,7 +107,7 @@ func run(ctx context.Context, port int, dir string, verbose bool) error {
 	if err := answers(ctx, w.gatepost+"/auth/csrf", done); err != nil {
 		return err
 	}
-	fmt.Printf(`
+	fmt.Fprintf(out, `
   Gatepost is running. Nothing here needs an account or the network.
 
   Application   %s   start here: it asks you to sign in
@@ -110,7 +120,10 @@ func run(ctx context.Context, port int, dir string, verbose bool) error {
 
   Ctrl-C ends everything; people and sessions stay in %s.
 
-`, w.app, w.gatepost, w.gatepost, w.gatepost, w.app, w.mailbox, pg.URL(), dir)
+`, w.app, w.gatepost, w.gatepost, w.gatepost, w.app, w.mailbox, pg.URL(), o.dir)
+	if ip := listeners[1].Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
+		fmt.Fprintf(out, "  Listening on %s: whoever reaches these ports can sign in as anybody.\n\n", ip)
+	}
 	return <-done
 }
 
@@ -148,7 +161,7 @@ func configure(w world, dsn, smtp, dir string, idp *devidp.Server) (app.Config, 
 	}
 	c := app.Default()
 	c.PublicURL, c.Dev, c.Keys = w.gatepost, true, []app.Secret{app.Secret(key)}
-	c.Listen, c.AdminListen, c.Drain = w.gatepost[len("http://"):], "", 0
+	c.AdminListen, c.Drain = "", 0
 	c.ReturnTo = []string{w.app}
 	c.TrustedProxies = []string{"127.0.0.0/8", "::1/128"}
 	c.Gate.Groups = map[string][]app.Who{"admins": {{Atom: "ada@example.org"}}}
@@ -186,11 +199,11 @@ func devKey(path string) (string, error) {
 	return key, os.WriteFile(path, []byte(key), 0o600)
 }
 
-// listen takes n ports in a row on loopback, or none.
-func listen(port, n int) ([]net.Listener, error) {
+// listen takes n ports in a row, or none.
+func listen(host string, port, n int) ([]net.Listener, error) {
 	var taken []net.Listener
 	for i := range n {
-		l, err := net.Listen("tcp", "localhost:"+strconv.Itoa(port+i))
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port+i)))
 		if err != nil {
 			closeAll(taken)
 			return nil, fmt.Errorf("%w; is another one running? Choose other ports with -port, and another place with -dir", err)

@@ -3,16 +3,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
+	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 
@@ -27,7 +32,7 @@ func main() {
 }
 
 type commands struct {
-	Config string `short:"c" help:"Configuration file; without one, the environment alone." type:"path"`
+	Config *string `short:"c" placeholder:"FILE" help:"Configuration file; without one, the environment alone."`
 
 	Serve   struct{} `cmd:"" help:"Serve sign-in and sessions."`
 	Migrate struct{} `cmd:"" help:"Create the four tables, or accept them where they are."`
@@ -56,7 +61,7 @@ type commands struct {
 		URL     string `arg:"" help:"As in https://app.example.org/admin."`
 	} `cmd:"" help:"Say whether the gate lets a request pass, and by which rule."`
 	Health struct {
-		URL string `default:"http://127.0.0.1:8081/healthz" help:"What to ask."`
+		URL string `placeholder:"URL" help:"What to ask; by default /healthz where GATEPOST_ADMIN_LISTEN says."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
 	Version struct{} `cmd:"" help:"Print the version."`
 }
@@ -91,9 +96,16 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stdout, version())
 		return 0
 	case "health":
-		return report(stderr, health(ctx, c.Health.URL))
+		return report(stderr, health(ctx, cmp.Or(c.Health.URL, healthURL(environ))))
 	}
-	config, err := app.Load(c.Config, environ)
+	file := ""
+	if c.Config != nil {
+		if file = *c.Config; file == "" {
+			fmt.Fprintln(stderr, "gatepost: --config names no file")
+			return 2
+		}
+	}
+	config, err := app.Load(file, environ)
 	if err != nil {
 		fmt.Fprintf(stderr, "%v\n", err)
 		return 2
@@ -132,28 +144,101 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	return administer(ctx, command, c, s, stdout)
 }
 
+const mostUsers = 100
+
 func administer(ctx context.Context, command string, c commands, s *store.Store, out io.Writer) error {
 	switch command {
 	case "users list", "users list <email>":
-		users, err := s.Users(ctx, c.Users.List.Email, 100)
-		for _, u := range users {
-			fmt.Fprintf(out, "%d\t%s\t%s\t%s\n", u.ID, u.Email, u.Name, u.CreatedAt.UTC().Format(time.RFC3339))
+		users, err := s.Users(ctx, c.Users.List.Email, mostUsers)
+		if err != nil {
+			return err
 		}
-		return err
+		listUsers(out, users, c.Users.List.Email)
 	case "sessions list <user>":
 		sessions, err := s.SessionsOf(ctx, c.Sessions.List.User)
-		for _, v := range sessions {
-			fmt.Fprintf(out, "%d\tsince %s\tuntil %s\n", v.ID, v.CreatedAt.UTC().Format(time.RFC3339), v.Expires.UTC().Format(time.RFC3339))
+		if err != nil {
+			return err
 		}
-		return err
+		listSessions(out, c.Sessions.List.User, sessions)
 	case "sessions end <user>":
 		n, err := s.EndAllSessions(ctx, c.Sessions.End.User)
-		if err == nil {
-			fmt.Fprintf(out, "%d sessions ended\n", n)
+		if err != nil {
+			return err
 		}
-		return err
+		fmt.Fprintf(out, "sessions of user %d ended: %d\n", c.Sessions.End.User, n)
+	default:
+		return fmt.Errorf("unknown command %q", command)
 	}
-	return fmt.Errorf("unknown command %q", command)
+	return nil
+}
+
+func listUsers(out io.Writer, users []store.User, email string) {
+	switch {
+	case len(users) == 0 && email == "":
+		fmt.Fprintln(out, "no users yet")
+		return
+	case len(users) == 0:
+		fmt.Fprintf(out, "no user has the address %s\n", email)
+		return
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "USER\tADDRESS\tVERIFIED\tNAME\tSINCE")
+	for _, u := range users {
+		verified := "-"
+		if u.EmailVerified != nil {
+			verified = when(*u.EmailVerified)
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", u.ID, shown(u.Email), verified, shown(u.Name), when(u.CreatedAt))
+	}
+	table.Flush()
+	if len(users) == mostUsers {
+		fmt.Fprintf(out, "the newest %d; name an address to find another\n", mostUsers)
+	}
+}
+
+func listSessions(out io.Writer, user int32, sessions []store.Session) {
+	if len(sessions) == 0 {
+		fmt.Fprintf(out, "user %d has no sessions\n", user)
+		return
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SESSION\tSINCE\tUSED\tUNTIL")
+	for _, s := range sessions {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", s.ID, when(s.CreatedAt), when(s.UpdatedAt), when(s.Expires))
+	}
+	table.Flush()
+}
+
+func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04Z") }
+
+// shown is text that somebody else chose, safe for a terminal and a table: a
+// name may hold escape sequences.
+func shown(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
+}
+
+// healthURL is where the server of the same environment answers. A server that
+// listens on every address is asked on loopback.
+func healthURL(environ []string) string {
+	listen := app.Default().AdminListen
+	for _, e := range environ {
+		if v, ok := strings.CutPrefix(e, "GATEPOST_ADMIN_LISTEN="); ok {
+			listen = v
+		}
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		listen = net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + listen + "/healthz"
 }
 
 func health(ctx context.Context, url string) error {

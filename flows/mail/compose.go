@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/rand"
 	"embed"
+	"errors"
 	"fmt"
 	htmltemplate "html/template"
 	"io/fs"
 	"net/textproto"
 	"os"
+	"path/filepath"
 	"strings"
 	texttemplate "text/template"
 	"time"
@@ -34,32 +36,38 @@ type words struct {
 }
 
 func newTemplates(dir string) (*templates, error) {
+	if dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, wrong("templates", "there is no folder %s", dir)
+		}
+	}
 	text, err := source(dir, "link.txt")
 	if err != nil {
-		return nil, err
+		return nil, wrong("templates", "%v", err)
 	}
 	html, err := source(dir, "link.html")
 	if err != nil {
-		return nil, err
+		return nil, wrong("templates", "%v", err)
 	}
 	t := &templates{}
 	if t.text, err = texttemplate.New("link.txt").Option("missingkey=error").Parse(text); err != nil {
-		return nil, fmt.Errorf("mail template: %w", err)
+		return nil, wrong("templates", "%v", err)
 	}
 	if t.html, err = htmltemplate.New("link.html").Option("missingkey=error").Parse(html); err != nil {
-		return nil, fmt.Errorf("mail template: %w", err)
+		return nil, wrong("templates", "%v", err)
 	}
 	// A field that does not exist shows only when the template runs.
 	if _, _, err := t.render(words{URL: "https://example.org", Code: "123 456", Site: "example.org", Minutes: 10}); err != nil {
-		return nil, fmt.Errorf("mail template: %w", err)
+		return nil, wrong("templates", "%v", err)
 	}
 	return t, nil
 }
 
+// source is the operator's own template where there is one, and ours.
 func source(dir, name string) (string, error) {
 	if dir != "" {
-		raw, err := os.ReadFile(dir + "/" + name)
-		if err == nil || !os.IsNotExist(err) {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return string(raw), err
 		}
 	}

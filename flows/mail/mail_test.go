@@ -249,6 +249,9 @@ func TestRetries(t *testing.T) {
 			if to, _ := b.got(); len(to) != tt.sent || (m.Healthy() == nil) != tt.healthy {
 				t.Errorf("sent %d, healthy %v", len(to), m.Healthy())
 			}
+			if got := m.Stats(); got != (Stats{Sent: tt.sent, Failed: 1 - tt.sent}) {
+				t.Errorf("counted %+v", got)
+			}
 			if strings.Contains(log.String(), "ada@") || strings.Contains(log.String(), "token=") {
 				t.Errorf("the log says %s", log)
 			}
@@ -275,6 +278,9 @@ func TestMuteServer(t *testing.T) {
 	m.Send(link)
 	if err := m.Send(link); !errors.Is(err, ErrQueueFull) {
 		t.Errorf("full queue: %v", err)
+	}
+	if got := m.Stats(); got != (Stats{Refused: 1, Queued: 2}) {
+		t.Errorf("counted %+v", got)
 	}
 }
 

@@ -35,6 +35,7 @@ var doors = map[string][]string{
 	"golang.org/x/oauth2": {"providers"}, "github.com/go-jose/go-jose/v4": {"providers", "providers/devidp"}, "github.com/jordan-wright/email": {"flows/mail"},
 	"github.com/emersion/go-smtp": {"flows/mail/devmail"}, "go.yaml.in/yaml/v4": {"cmd/internal/app", "providers"}, "github.com/alecthomas/kong": {"cmd/gatepost"},
 	"golang.org/x/text/language": {"flows/locale"}, "golang.org/x/text/feature/plural": {"flows/locale"},
+	"github.com/prometheus/client_golang": {"cmd/internal/app"},
 }
 
 func TestImportsGoDownAndDependenciesHaveOneDoor(t *testing.T) {

@@ -29,10 +29,11 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // site is Gatepost with a database, a mailbox and a provider of its own.
 type site struct {
 	*httptest.Server
-	t    *testing.T
-	mail *devmail.Server
-	log  *syncBuffer
-	keys []Secret
+	t     *testing.T
+	mail  *devmail.Server
+	log   *syncBuffer
+	keys  []Secret
+	parts *parts
 	// address is where the site listens, whatever it is called.
 	address string
 }
@@ -96,7 +97,9 @@ func newSiteAt(t *testing.T, dsn, host string, change func(*Config)) *site {
 	if change != nil {
 		change(&c)
 	}
-	if err := c.validate(); err != nil {
+	var m mistakes
+	c.validate(&m)
+	if err := m.err(); err != nil {
 		t.Fatal(err)
 	}
 	s.keys = c.Keys
@@ -109,7 +112,7 @@ func newSiteAt(t *testing.T, dsn, host string, change func(*Config)) *site {
 	t.Cleanup(p.store.Close)
 	go p.mailer.Run(ctx)
 	go p.cache.Run(ctx)
-	handler = p.handler
+	handler, s.parts = p.handler, p
 	return s
 }
 

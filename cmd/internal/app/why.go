@@ -31,10 +31,7 @@ func Why(ctx context.Context, c Config, q Question, out io.Writer) error {
 	if !c.Gate.on() {
 		return errors.New("there is no gate: the configuration has no gate.rules")
 	}
-	rules, err := c.rules()
-	if err != nil {
-		return err
-	}
+	rules, _ := c.rules() // Load has refused what is wrong with them
 	request, err := q.request()
 	if err != nil {
 		return err
