@@ -26,6 +26,7 @@ type Client struct {
 	clientID string
 	secret   string
 	params   map[string]string
+	domains  []string
 	tenant   string
 	dev      bool
 	http     *http.Client
@@ -37,19 +38,21 @@ type Client struct {
 // AuthorizationRequest is what of a request must be known when its answer comes
 // (security O-4). Whoever keeps it must keep it secret and unchanged.
 type AuthorizationRequest struct {
-	Provider     string
-	Issuer       string
-	ClientID     string
-	RedirectURI  string
-	State        string // 43 characters, 256 bits
-	Nonce        string // "" for OAuth 2.0
-	CodeVerifier string // RFC 7636 §4.1; "" where the provider breaks on it
+	Provider      string
+	Issuer        string
+	ClientID      string
+	RedirectURI   string
+	State         string // 43 characters, 256 bits
+	Nonce         string // "" for OAuth 2.0
+	CodeVerifier  string // RFC 7636 §4.1; "" where the provider breaks on it
+	RequestToken  string // OAuth 1.0a
+	RequestSecret string // OAuth 1.0a
 }
 
 // Tokens are the provider's, for its own APIs.
 type Tokens struct {
 	AccessToken  string
-	RefreshToken string    // "" if none came
+	RefreshToken string    // "" if none came; the token secret of OAuth 1.0a
 	Expires      time.Time // zero if not said
 }
 
@@ -61,11 +64,7 @@ type Identity struct {
 
 // New checks c against the catalogue. It asks nothing of the network.
 func New(c Config, o HTTPOptions) (*Client, error) {
-	doc, err := c.resolve(o.Dev)
-	if err != nil {
-		return nil, err
-	}
-	params, err := c.params(doc)
+	doc, params, err := c.resolve(o)
 	if err != nil {
 		return nil, err
 	}
@@ -77,23 +76,18 @@ func New(c Config, o HTTPOptions) (*Client, error) {
 	if now == nil {
 		now = time.Now
 	}
-	cl := &Client{id: c.ID, doc: doc, clientID: c.ClientID, secret: c.ClientSecret, params: params, tenant: params["tenant"],
+	cl := &Client{id: c.ID, doc: doc, clientID: c.ClientID, secret: c.ClientSecret, params: params, domains: c.AllowedDomains, tenant: params["tenant"],
 		dev: o.Dev || c.AllowPrivateNetwork, http: client, now: now}
 	switch doc.TokenAuth {
-	case "post", "basic", "discovery":
-		if c.ClientSecret == "" {
-			return nil, fmt.Errorf("provider %s: client_secret is missing; it is shown%s", c.ID, at(doc.Console))
-		}
-	case "post_jwt_es256":
-		if _, err := cl.mintSecret(); err != nil {
+	case "post_jwt", "private_key_jwt":
+		if _, err := cl.signedSecret(doc.Token); err != nil {
 			return nil, fmt.Errorf("provider %s: %w", c.ID, err)
 		}
 	case "none":
 	default:
-		return nil, fmt.Errorf("provider %s: token_auth %q: want post, basic or none", c.ID, doc.TokenAuth)
-	}
-	if doc.Protocol != "oidc" && (doc.Authorization == "" || doc.Token == "") {
-		return nil, fmt.Errorf("provider %s: authorization and token endpoints are missing", c.ID)
+		if c.ClientSecret == "" && doc.Protocol != "openid2" {
+			return nil, fmt.Errorf("provider %s: client_secret is missing; it is shown%s", c.ID, at(doc.Console))
+		}
 	}
 	return cl, nil
 }
@@ -132,14 +126,27 @@ func (c *Client) AuthorizationOrigin() string {
 	return u.Scheme + "://" + u.Host
 }
 
-// Begin makes the authorization request and its URL (RFC 6749 §4.1.1, RFC 7636,
-// OpenID Connect Core §3.1.2.1). Of extra only login_hint and prompt are sent.
+// Begin makes the authorization request and its URL. Of extra only login_hint
+// and prompt are sent.
 func (c *Client) Begin(ctx context.Context, redirectURI string, extra url.Values) (AuthorizationRequest, string, error) {
 	m, err := c.discover(ctx)
 	if err != nil {
 		return AuthorizationRequest{}, "", c.refuse(ReasonProviderUnavailable, "%v", err)
 	}
 	r := AuthorizationRequest{Provider: c.id, Issuer: c.doc.Issuer, ClientID: c.clientID, RedirectURI: redirectURI, State: randomText()}
+	switch c.doc.Protocol {
+	case "oauth1":
+		return c.beginOAuth1(ctx, r)
+	case "openid2":
+		return r, c.beginOpenID2(r), nil
+	}
+	location := c.authorizationURL(&r, m.authorization, extra)
+	return r, location, nil
+}
+
+// authorizationURL is RFC 6749 §4.1.1, RFC 7636 §4.3, OpenID Connect Core
+// §3.1.2.1, in the provider's dialect. It chooses nonce and verifier of r.
+func (c *Client) authorizationURL(r *AuthorizationRequest, endpoint string, extra url.Values) string {
 	var options []oauth2.AuthCodeOption
 	set := func(name, value string) { options = append(options, oauth2.SetAuthURLParam(name, value)) }
 	if c.doc.PKCE != "unsupported" {
@@ -161,68 +168,133 @@ func (c *Client) Begin(ctx context.Context, redirectURI string, extra url.Values
 			set(hint, v)
 		}
 	}
-	sep := c.doc.ScopeSep
-	if sep == "" {
-		sep = " "
-	}
-	if scopes := strings.Join(c.doc.Scopes, sep); scopes != "" {
+	if scopes := strings.Join(c.doc.Scopes, c.doc.scopeSep()); scopes != "" {
 		set("scope", scopes)
 	}
-	config := oauth2.Config{ClientID: c.clientID, RedirectURL: redirectURI, Endpoint: oauth2.Endpoint{AuthURL: m.authorization}}
-	return r, config.AuthCodeURL(r.State, options...), nil
+	config := oauth2.Config{ClientID: c.clientID, RedirectURL: r.RedirectURI, Endpoint: oauth2.Endpoint{AuthURL: endpoint}}
+	if renamed := c.doc.ClientIDParam; renamed != "" {
+		config.ClientID = ""
+		set(renamed, c.clientID)
+	}
+	location := config.AuthCodeURL(r.State, options...)
+	if c.doc.ClientIDParam != "" {
+		location = strings.Replace(location, "client_id=&", "", 1)
+	}
+	if c.doc.AuthFragment != "" {
+		location += "#" + c.doc.AuthFragment
+	}
+	return location
+}
+
+func (p Provider) scopeSep() string {
+	if p.ScopeSep == "" {
+		return " "
+	}
+	return p.ScopeSep
 }
 
 // Complete turns the provider's answer cb into an identity. It checks that the
 // answer is to r before it asks anybody anything, and makes exactly one token
 // request (security O-6…O-9, O-25). All errors are *Error.
 func (c *Client) Complete(ctx context.Context, r AuthorizationRequest, cb url.Values) (Identity, error) {
+	identity, refusal := c.complete(ctx, r, cb)
+	if refusal != nil {
+		return Identity{}, refusal
+	}
+	return identity, nil
+}
+
+func (c *Client) complete(ctx context.Context, r AuthorizationRequest, cb url.Values) (Identity, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, callbackTime)
 	defer cancel()
 	m, err := c.discover(ctx)
 	if err != nil {
 		return Identity{}, c.refuse(ReasonProviderUnavailable, "%v", err)
 	}
-	if refusal := c.checkAnswer(r, cb, m.returnsIss); refusal != nil {
+	if refusal := c.checkRequest(r, cb); refusal != nil {
 		return Identity{}, refusal
 	}
 	docs, refusal := c.answerDocuments(cb)
 	if refusal != nil {
 		return Identity{}, refusal
 	}
-	tokens, raw, refusal := c.exchange(ctx, r, cb.Get("code"), m)
+	switch c.doc.Protocol {
+	case "oauth1":
+		return c.completeOAuth1(ctx, r, cb, docs)
+	case "openid2":
+		return c.completeOpenID2(ctx, r, cb, docs)
+	}
+	if refusal := c.checkAnswer(cb, m.returnsIss); refusal != nil {
+		return Identity{}, refusal
+	}
+	if m, err = c.dataCentre(m, cb); err != nil {
+		return Identity{}, c.refuse(ReasonAnswerInvalid, "%v", err)
+	}
+	tokens, refusal := c.exchange(ctx, r, cb.Get("code"), m, docs)
 	if refusal != nil {
 		return Identity{}, refusal
 	}
-	docs["token"] = raw
-	if refusal := c.collect(ctx, r, m, tokens, raw, docs); refusal != nil {
+	if refusal := c.collect(ctx, r, m, tokens, docs); refusal != nil {
 		return Identity{}, refusal
 	}
-	if c.doc.Success != nil && !c.doc.Success.holds(docs) {
-		return Identity{}, c.refuse(ReasonAnswerInvalid, "the profile says that it failed")
-	}
+	return c.identify(tokens, docs)
+}
+
+// identify decides whom docs describe and whether they may come in.
+func (c *Client) identify(tokens Tokens, docs Documents) (Identity, *Error) {
 	if c.doc.Active != nil && !c.doc.Active.holds(docs) {
 		return Identity{}, c.refuse(ReasonAccountInactive, "the provider says that the account is not active")
+	}
+	for _, condition := range c.doc.Require {
+		if !condition.holds(docs) {
+			return Identity{}, c.refuse(ReasonNotAllowed, "%s is not as the configuration requires", condition.Path)
+		}
 	}
 	profile, err := MapProfile(c.doc, docs)
 	if err != nil {
 		return Identity{}, c.refuse(ReasonNoSubject, "%v", err)
 	}
+	if !domainAllowed(c.domains, profile) {
+		return Identity{}, c.refuse(ReasonNotAllowed, "no proven address in an allowed domain")
+	}
 	return Identity{profile, tokens}, nil
 }
 
-// checkAnswer decides whether cb is the one answer to r.
-func (c *Client) checkAnswer(r AuthorizationRequest, cb url.Values, returnsIss bool) *Error {
-	for _, name := range []string{"state", "code", "iss", "error"} {
-		if v, sent := cb[name]; sent && (len(v) != 1 || v[0] == "") {
-			return c.refuse(ReasonAnswerInvalid, "%s is empty or sent twice", name)
-		}
+// domainAllowed wants an address of one of the domains that only its owner can
+// have proven: anybody can claim one, and the administrator of a foreign tenant
+// can assert one.
+func domainAllowed(domains []string, p Profile) bool {
+	if len(domains) == 0 {
+		return true
 	}
-	state, code, iss := cb.Get("state"), cb.Get("code"), cb.Get("iss")
+	at := strings.LastIndex(p.Email, "@")
+	return p.MayLink && at >= 0 && slices.ContainsFunc(domains, func(d string) bool { return d != "" && strings.EqualFold(d, p.Email[at+1:]) })
+}
+
+// checkRequest decides whether cb is an answer to r, of this browser and client.
+func (c *Client) checkRequest(r AuthorizationRequest, cb url.Values) *Error {
+	if v := cb["state"]; len(v) > 1 {
+		return c.refuse(ReasonAnswerInvalid, "state is sent twice")
+	}
+	state := cb.Get("state")
 	switch {
 	case r.Provider != c.id || r.ClientID != c.clientID || r.Issuer != c.doc.Issuer:
 		return c.refuse(ReasonStateMismatch, "the request was made for another client")
 	case r.State == "" || state == "" || subtle.ConstantTimeCompare([]byte(r.State), []byte(state)) != 1:
 		return c.refuse(ReasonStateMismatch, "state is not that of the request")
+	}
+	return nil
+}
+
+// checkAnswer decides whether cb is the one answer that a code may be taken from.
+func (c *Client) checkAnswer(cb url.Values, returnsIss bool) *Error {
+	for _, name := range []string{"code", "iss", "error"} {
+		if v, sent := cb[name]; sent && (len(v) != 1 || v[0] == "") {
+			return c.refuse(ReasonAnswerInvalid, "%s is empty or sent twice", name)
+		}
+	}
+	code, iss := cb.Get("code"), cb.Get("iss")
+	switch {
 	// The mix-up attack: another provider's answer at our door (RFC 9207).
 	case iss == "" && returnsIss:
 		return c.refuse(ReasonIssuerMismatch, "iss is missing from the answer")
@@ -234,6 +306,11 @@ func (c *Client) checkAnswer(r AuthorizationRequest, cb url.Values, returnsIss b
 		return c.refuse(answerReason(cb.Get("error")), "the provider answered %q", standardError(cb.Get("error")))
 	case code == "":
 		return c.refuse(ReasonAnswerInvalid, "no code")
+	}
+	if c.doc.Hook == "shopify_callback_hmac" {
+		if err := shopifyHMAC(cb, c.secret, c.params["shop"]); err != nil {
+			return c.refuse(ReasonAnswerInvalid, "%v", err)
+		}
 	}
 	return nil
 }
@@ -258,6 +335,22 @@ func standardError(code string) string {
 		return code
 	}
 	return "an error of its own"
+}
+
+// dataCentre moves the endpoints to where the answer says that the person is.
+// The answer comes through the browser, so only listed origins count: any other
+// would be handed code and secret.
+func (c *Client) dataCentre(m metadata, cb url.Values) (metadata, error) {
+	if c.doc.TokenHost == nil || !cb.Has(c.doc.TokenHost.Callback) {
+		return m, nil
+	}
+	where := strings.TrimSuffix(cb.Get(c.doc.TokenHost.Callback), "/")
+	if where == "" || len(cb[c.doc.TokenHost.Callback]) != 1 || !slices.Contains(c.doc.TokenHost.Allow, where) {
+		return m, fmt.Errorf("%s names a host that is not in the list", c.doc.TokenHost.Callback)
+	}
+	m.token = where + strings.TrimPrefix(m.token, origin(m.token))
+	m.userinfo = where + strings.TrimPrefix(m.userinfo, origin(m.userinfo))
+	return m, nil
 }
 
 // answerDocuments reads what the answer itself tells (Apple's user).
@@ -303,11 +396,16 @@ type CheckResult struct {
 func (c *Client) Check(ctx context.Context) []CheckResult {
 	m, err := c.discover(ctx)
 	results := []CheckResult{{"endpoints", err}}
-	if err == nil && c.doc.Protocol == "oidc" {
+	if err == nil && c.verifiesTokens() {
 		_, err := c.fetchKeys(ctx, m.jwks)
 		results = append(results, CheckResult{"signing keys", err})
 	}
 	return results
+}
+
+// verifiesTokens reports that this provider's word is a signed token.
+func (c *Client) verifiesTokens() bool {
+	return c.doc.Protocol == "oidc" || c.doc.ClaimsFrom == "access_token"
 }
 
 func randomText() string {

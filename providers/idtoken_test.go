@@ -466,24 +466,21 @@ func TestPeers(t *testing.T) {
 // O-1, O-3, O-37: every provider's authorization URL.
 func TestAuthorizationURLs(t *testing.T) {
 	seen := map[string]bool{}
-	for _, p := range Catalog() {
-		params := map[string]string{}
-		for _, param := range p.Params {
-			if param.Required {
-				params[param.Name] = "https://idp.example"
-				if param.Name == "domain" {
-					params[param.Name] = "idp.example"
-				}
+	for _, p := range live() {
+		if p.Protocol == "oauth1" || p.Protocol == "openid2" {
+			continue // no code, no PKCE; each has a test of its own
+		}
+		config := example(p)
+		config.Override = map[string]any{}
+		for name, v := range map[string]string{"authorization": p.Authorization, "token": p.Token, "jwks": p.JWKS} {
+			if v == "" {
+				config.Override[name] = "https://idp.example/x"
 			}
 		}
-		override := map[string]any{"token_auth": "post"}
-		if p.JWKS == "" {
-			override["jwks"] = "https://idp.example/k"
+		if p.TokenAuth == "discovery" {
+			config.Override["token_auth"] = "post"
 		}
-		if p.Authorization == "" {
-			override["authorization"], override["token"], override["jwks"] = "https://idp.example/a", "https://idp.example/t", "https://idp.example/k"
-		}
-		c, err := New(Config{ID: p.ID, ClientID: "client", ClientSecret: "secret", Params: params, Override: override}, HTTPOptions{})
+		c, err := New(config, HTTPOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -493,15 +490,28 @@ func TestAuthorizationURLs(t *testing.T) {
 		}
 		u, _ := url.Parse(location)
 		q := u.Query()
-		for name, want := range map[string]string{"response_type": "code", "client_id": "client", "redirect_uri": "https://client.example/callback/" + p.ID, "state": r.State, "login_hint": "ada"} {
+		clientID, responseType := "client_id", "code"
+		if p.ClientIDParam != "" {
+			clientID = p.ClientIDParam
+		}
+		if v := p.AuthParams["response_type"]; v != "" {
+			responseType = v
+		}
+		if p.ClientIDParam != "" && q.Has("client_id") || u.Fragment != p.AuthFragment {
+			t.Errorf("%s: %s", p.ID, location)
+		}
+		for name, want := range map[string]string{"response_type": responseType, clientID: "client", "redirect_uri": "https://client.example/callback/" + p.ID, "state": r.State, "login_hint": "ada"} {
 			if v := q[name]; len(v) != 1 || v[0] != want {
 				t.Errorf("%s: %s is %q", p.ID, name, v)
 			}
 		}
-		if u.Scheme != "https" || strings.Contains(location, "admin") || len(r.State) != 43 || seen[r.State] {
+		if u.Scheme != "https" || strings.Contains(u.RawQuery, "admin") || len(r.State) != 43 || seen[r.State] {
 			t.Errorf("%s: %s", p.ID, location)
 		}
 		seen[r.State] = true
+		if scope := strings.Join(c.Document().Scopes, c.Document().scopeSep()); q.Get("scope") != scope || q.Has("scope") != (scope != "") {
+			t.Errorf("%s: scope %q", p.ID, q.Get("scope"))
+		}
 		if pkce := p.PKCE != "unsupported"; pkce != (q.Get("code_challenge_method") == "S256") || pkce != (len(r.CodeVerifier) == 43) {
 			t.Errorf("%s: PKCE %s, %q", p.ID, p.PKCE, q.Get("code_challenge_method"))
 		}

@@ -15,7 +15,7 @@ type Profile struct {
 	Subject       string // 1–255 bytes; the provider's id for the person
 	Name          string // NFC, without control and format characters, at most 255 bytes
 	Email         string // lower case; only to be shown unless EmailVerified
-	Image         string // an https URL
+	Image         string // an https URL, or a small picture as a data URL
 	EmailVerified bool   // the catalogue's trust rule held
 	MayLink       bool   // and nobody but the address's owner could make it hold
 }
@@ -24,15 +24,15 @@ var errNoSubject = errors.New("the profile has no usable id")
 
 // MapProfile evaluates p's mapping and trust over what the provider sent.
 func MapProfile(p Provider, docs Documents) (Profile, error) {
-	subject := p.Map.ID.eval(docs)
+	subject := p.Map.ID.Value(docs)
 	if !validSubject(subject) {
 		return Profile{}, errNoSubject
 	}
 	out := Profile{
 		Subject: subject,
-		Name:    cleanName(p.Map.Name.eval(docs)),
-		Email:   strings.ToLower(p.Map.Email.eval(docs)),
-		Image:   cleanImage(p.Map.Image.eval(docs)),
+		Name:    cleanName(p.Map.Name.Value(docs)),
+		Email:   strings.ToLower(p.Map.Email.Value(docs)),
+		Image:   p.image(docs),
 	}
 	out.EmailVerified = out.Email != "" && p.EmailVerified.holds(docs)
 	out.MayLink = out.EmailVerified && !p.AnyTenantAssertsEmail
@@ -85,6 +85,23 @@ func cleanName(s string) string {
 		s = s[:len(s)-size]
 	}
 	return strings.TrimSpace(s)
+}
+
+// image is the person's picture: an https URL, or a data URL where this document
+// has us fetch the picture and make one of it.
+func (p Provider) image(docs Documents) string {
+	s := p.Map.Image.Value(docs)
+	if p.Hook == "photo_to_data_uri" && s != "" && s == photo(docs) {
+		return s
+	}
+	if base, err := url.Parse(p.ImageBase); err == nil && p.ImageBase != "" && s != "" {
+		u, err := base.Parse(s)
+		if err != nil {
+			return ""
+		}
+		s = u.String()
+	}
+	return cleanImage(s)
 }
 
 // cleanImage keeps https URLs without credentials, up to 2 KiB (security P-5).

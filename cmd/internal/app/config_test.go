@@ -63,6 +63,8 @@ func TestMistakes(t *testing.T) {
 		{"nothing", "", "public_url: is missing"},
 		{"unknown key", good + "lisen: x\n", `c.yaml:4:1: unknown key "lisen"; did you mean "listen"?`},
 		{"unknown nested key", good + "mail:\n  form: x\n", `c.yaml:5:3: unknown key "form"; did you mean "from"?`},
+		{"unknown key of a document", good + "providers:\n  - id: forum\n    type: oauth2\n    override:\n      map: {id: id}\n      scope_seperator: ','\n", `c.yaml:9:7: unknown key "scope_seperator"`},
+		{"unknown key inside a document", good + "providers:\n  - id: forum\n    override:\n      active: {pth: x}\n", `c.yaml:7:16: unknown key "pth"; did you mean "path"?`},
 		{"key twice", good + "linking: never\nlinking: never\n", "linking"},
 		{"broken YAML", "a: [", "c.yaml"},
 		{"clear text", strings.Replace(good, "https:", "http:", 1), "must be https"},

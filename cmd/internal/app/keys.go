@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/gatepost/gatepost/providers"
 )
 
 // unknownKeys lists the keys of a file that the configuration does not have,
@@ -31,6 +33,12 @@ func unknownKeys(file string, root *yaml.Node) []string {
 }
 
 func walkKeys(n *yaml.Node, t reflect.Type, unknown func(*yaml.Node, []string)) {
+	if t == reflect.TypeFor[Document]() {
+		t = reflect.TypeFor[providers.Provider]()
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	switch {
 	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
 		for _, item := range n.Content {

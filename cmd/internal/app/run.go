@@ -121,9 +121,9 @@ func (c Config) clients(log *slog.Logger) ([]*providers.Client, error) {
 		}
 		client, err := providers.New(providers.Config{
 			ID: pc.ID, Type: pc.Type, Name: pc.Name, ClientID: pc.ClientID, ClientSecret: string(pc.ClientSecret), Params: params,
-			Scopes: pc.Scopes, AuthParams: pc.AuthParams, Override: pc.Override, TrustEmail: pc.TrustEmail,
-			AllowPrivateNetwork: pc.AllowPrivateNetwork, CAFile: pc.CAFile,
-		}, providers.HTTPOptions{Dev: c.Dev, Log: log})
+			Scopes: pc.Scopes, AuthParams: pc.AuthParams, Offline: pc.Offline, Override: pc.Override, TrustEmail: pc.TrustEmail,
+			AllowedDomains: pc.AllowedDomains, AllowedTenants: pc.AllowedTenants, AllowPrivateNetwork: pc.AllowPrivateNetwork, CAFile: pc.CAFile,
+		}, providers.HTTPOptions{Dev: c.Dev, Contact: c.PublicURL, Log: log})
 		if err != nil {
 			return nil, err
 		}
