@@ -35,6 +35,10 @@ type commands struct {
 	Keys    struct {
 		New struct{} `cmd:"" help:"Print a new key."`
 	} `cmd:"" help:"Keys that sign and seal."`
+	Providers struct {
+		ID       string `arg:"" optional:"" help:"Show this one."`
+		Markdown bool   `help:"Print the table of docs/providers.md." hidden:""`
+	} `cmd:"" help:"List the providers that people can sign in with, or show what one needs."`
 	Users struct {
 		List struct {
 			Email string `arg:"" optional:"" help:"Only the user with this address."`
@@ -85,6 +89,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	case "health":
 		return report(stderr, health(ctx, c.Health.URL))
+	case "providers", "providers <id>":
+		return showProviders(c, environ, stdout, stderr)
 	}
 	config, err := app.Load(c.Config, environ)
 	if err != nil {
@@ -92,6 +98,24 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 2
 	}
 	return report(stderr, execute(ctx, command, c, config, stdout, stderr))
+}
+
+// showProviders needs no configuration; with one, redirect URIs are whole.
+func showProviders(c commands, environ []string, stdout, stderr io.Writer) int {
+	switch {
+	case c.Providers.Markdown:
+		return report(stderr, app.ProvidersTable(stdout))
+	case c.Providers.ID == "":
+		return report(stderr, app.ListProviders(stdout))
+	case c.Config == "":
+		return report(stderr, app.ShowProvider(stdout, c.Providers.ID, nil))
+	}
+	config, err := app.Load(c.Config, environ)
+	if err != nil {
+		fmt.Fprintf(stderr, "%v\n", err)
+		return 2
+	}
+	return report(stderr, app.ShowProvider(stdout, c.Providers.ID, &config))
 }
 
 func report(stderr io.Writer, err error) int {
