@@ -432,6 +432,27 @@ func domain(d string, more map[string]any) Config {
 	return Config{AllowedDomains: []string{d}, Override: override}
 }
 
+// O-22: what counts as a yes to an address.
+func TestTrust(t *testing.T) {
+	for _, tt := range []struct {
+		id, verified string
+		want         bool
+	}{
+		{"google", `true`, true}, {"google", `"true"`, false}, {"google", `1`, false}, {"google", `"1"`, false}, {"google", `[true]`, false},
+		{"google", `{"x":true}`, false}, {"google", `null`, false}, {"google", `false`, false},
+		{"apple", `"true"`, true}, {"apple", `true`, true}, {"apple", `"false"`, false}, {"apple", `1`, false}, {"apple", `"True"`, false},
+	} {
+		doc, err := decodeJSON([]byte(`{"sub":"1","email":"a@example.org","email_verified":` + tt.verified + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, _ := Lookup(tt.id)
+		if got, err := MapProfile(p, Documents{"": doc}); err != nil || got.EmailVerified != tt.want {
+			t.Errorf("%s %s: %v, %v", tt.id, tt.verified, got.EmailVerified, err)
+		}
+	}
+}
+
 // Row 26: pictures that are relative, or fetched.
 func TestPictures(t *testing.T) {
 	p := Provider{Map: Mapping{ID: Exprs{{text: "id"}}, Image: Exprs{{text: "p"}}}, ImageBase: "https://img.example/a/"}
