@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -31,8 +32,9 @@ func main() {
 	port := flag.Int("port", 8080, "first of four ports on loopback")
 	dir := flag.String("dir", defaultDir(), "where the database is kept")
 	verbose := flag.Bool("v", false, "show every request")
+	all := flag.Bool("all", false, "offer every provider of the catalogue")
 	flag.Parse()
-	if err := run(ctx, *port, *dir, *verbose); err != nil {
+	if err := run(ctx, *port, *dir, *verbose, *all); err != nil {
 		fmt.Fprintf(os.Stderr, "gatepost-dev: %v\n", err)
 		os.Exit(1)
 	}
@@ -53,7 +55,7 @@ func defaultDir() string {
 // world is where everything is.
 type world struct{ gatepost, app, mailbox, provider string }
 
-func run(ctx context.Context, port int, dir string, verbose bool) error {
+func run(ctx context.Context, port int, dir string, verbose, all bool) error {
 	at := func(n int) string { return "http://localhost:" + strconv.Itoa(port+n) }
 	w := world{at(0), at(1), at(2), at(3)}
 	// The ports come first: who has them has the database too, and must keep it.
@@ -79,7 +81,7 @@ func run(ctx context.Context, port int, dir string, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	config, err := configure(w, pg.URL(), sink.Addr(), dir, idp)
+	config, err := configure(w, pg.URL(), sink.Addr(), dir, idp, all)
 	if err != nil {
 		return err
 	}
@@ -131,7 +133,21 @@ func answers(ctx context.Context, url string, failed chan error) error {
 	}
 }
 
-func configure(w world, dsn, smtp, dir string, idp *devidp.Server) (app.Config, error) {
+// offered are the providers that most people will look for.
+var offered = []string{"github", "google", "apple", "microsoft-entra-id", "gitlab", "discord", "facebook", "linkedin", "slack", "twitch", "twitter", "auth0", "okta", "keycloak", "oidc", "oauth2"}
+
+// everyProvider is offered and, behind it, the rest of the catalogue.
+func everyProvider() []string {
+	ids := slices.Clone(offered)
+	for _, p := range providers.Catalog() {
+		if p.Status != "dead" && !slices.Contains(ids, p.ID) {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
+}
+
+func configure(w world, dsn, smtp, dir string, idp *devidp.Server, all bool) (app.Config, error) {
 	key, err := devKey(filepath.Join(dir, "key"))
 	if err != nil {
 		return app.Config{}, err
@@ -145,7 +161,11 @@ func configure(w world, dsn, smtp, dir string, idp *devidp.Server) (app.Config, 
 	c.Mail.AddressPerWindow, c.Mail.AddressPerDay, c.Mail.ClientPerWindow = 100, 1000, 1000
 	c.Pages.SiteName = "Gatepost"
 	c.Log.Level, c.Log.Format = "warn", "text"
-	for _, id := range []string{"github", "google", "apple", "microsoft-entra-id", "gitlab", "discord", "facebook", "linkedin", "slack", "twitch", "twitter", "auth0", "okta", "keycloak", "oidc", "oauth2"} {
+	ids := offered
+	if all {
+		ids = everyProvider()
+	}
+	for _, id := range ids {
 		p := idp.ProviderConfig(id, w.gatepost+"/auth/callback/"+id)
 		params := map[string]app.Secret{}
 		for name, v := range p.Params {

@@ -43,7 +43,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, id string, doc pr
 		fail(http.StatusUnauthorized, "invalid_client")
 		return
 	}
-	if agent := doc.Headers["User-Agent"]; agent != "" && r.UserAgent() != agent || doc.TokenAccept != "" && r.Header.Get("Accept") != doc.TokenAccept {
+	if !strings.HasPrefix(r.UserAgent(), doc.Headers["User-Agent"]) || doc.TokenAccept != "" && r.Header.Get("Accept") != doc.TokenAccept {
 		fail(http.StatusTooManyRequests, "slow_down")
 		return
 	}
@@ -425,6 +425,9 @@ func headers(r *http.Request, doc providers.Provider) string {
 		return "a User-Agent is required"
 	}
 	for name, v := range doc.Headers {
+		if name == "User-Agent" && strings.HasPrefix(r.UserAgent(), v) {
+			continue // who asks may follow
+		}
 		if r.Header.Get(name) != v {
 			return name
 		}
