@@ -172,16 +172,21 @@ func (c *Client) authorizationURL(r *AuthorizationRequest, endpoint string, extr
 		set("scope", scopes)
 	}
 	config := oauth2.Config{ClientID: c.clientID, RedirectURL: r.RedirectURI, Endpoint: oauth2.Endpoint{AuthURL: endpoint}}
-	if renamed := c.doc.ClientIDParam; renamed != "" {
-		config.ClientID = ""
-		set(renamed, c.clientID)
+	return c.doc.respell(config.AuthCodeURL(r.State, options...))
+}
+
+// respell writes an authorization URL as this provider reads it.
+func (p Provider) respell(location string) string {
+	if p.ClientIDParam != "" {
+		path, query, _ := strings.Cut(location, "?")
+		if fields, err := url.ParseQuery(query); err == nil {
+			fields[p.ClientIDParam] = fields["client_id"]
+			fields.Del("client_id")
+			location = path + "?" + fields.Encode()
+		}
 	}
-	location := config.AuthCodeURL(r.State, options...)
-	if c.doc.ClientIDParam != "" {
-		location = strings.Replace(location, "client_id=&", "", 1)
-	}
-	if c.doc.AuthFragment != "" {
-		location += "#" + c.doc.AuthFragment
+	if p.AuthFragment != "" {
+		location += "#" + p.AuthFragment
 	}
 	return location
 }

@@ -47,14 +47,14 @@ func (c Config) resolve(o HTTPOptions) (Provider, map[string]string, error) {
 	if err != nil {
 		return p, nil, err
 	}
-	if c.ClientID == "" && p.Protocol != "openid2" {
-		return p, nil, fmt.Errorf("provider %s: client_id is missing; register an application%s", c.ID, at(p.Console))
-	}
 	params, err := c.params(p, o.Contact)
 	if err != nil {
 		return p, nil, err
 	}
 	p.fill(params)
+	if c.ClientID == "" && p.Protocol != "openid2" {
+		return p, nil, fmt.Errorf("provider %s: client_id is missing; register an application%s", c.ID, at(p.Console))
+	}
 	c.request(&p, params)
 	if err := c.trust(&p, params); err != nil {
 		return p, nil, err
@@ -156,7 +156,7 @@ func (p Param) check(v string) error {
 
 // fill puts the parameters into p, which nobody else may hold.
 func (p *Provider) fill(params map[string]string) {
-	for _, field := range []*string{&p.Issuer, &p.Discovery, &p.RequestToken, &p.Authorization, &p.Token, &p.Userinfo, &p.JWKS, &p.Revocation, &p.Offline.URL} {
+	for _, field := range []*string{&p.Console, &p.Issuer, &p.Discovery, &p.RequestToken, &p.Authorization, &p.Token, &p.Userinfo, &p.JWKS, &p.Revocation, &p.Offline.URL} {
 		*field = expand(*field, params)
 	}
 	for _, list := range [][]string{p.IssuerAlso, p.ExtraAudiences} {

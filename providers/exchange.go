@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -139,39 +140,10 @@ type dialect struct {
 }
 
 func (d *dialect) RoundTrip(r *http.Request) (*http.Response, error) {
-	raw, err := io.ReadAll(r.Body)
+	out, err := d.respell(r)
 	if err != nil {
 		return nil, err
 	}
-	form, err := url.ParseQuery(string(raw))
-	if err != nil {
-		return nil, err
-	}
-	d.speak(form)
-	out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, r.URL.String(), strings.NewReader(form.Encode()))
-	if d.doc.TokenMethod == http.MethodGet {
-		u := *r.URL
-		query := u.Query()
-		for name, values := range form {
-			query[name] = values
-		}
-		u.RawQuery = query.Encode()
-		out, err = http.NewRequestWithContext(r.Context(), http.MethodGet, u.String(), nil)
-	}
-	if err != nil {
-		return nil, err
-	}
-	for name, values := range r.Header {
-		out.Header[name] = values
-	}
-	if out.Method == http.MethodGet {
-		out.Header.Del("Content-Type")
-	}
-	out.Header.Set("Accept", "application/json")
-	if d.doc.TokenAccept != "" {
-		out.Header.Set("Accept", d.doc.TokenAccept)
-	}
-	out.Header.Set("User-Agent", d.doc.userAgent())
 	resp, err := d.RoundTripper.RoundTrip(out)
 	if err != nil {
 		return nil, err
@@ -190,6 +162,40 @@ func (d *dialect) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// respell is r with the fields, the method and the headers of this provider.
+func (d *dialect) respell(r *http.Request) (*http.Request, error) {
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(raw))
+	if err != nil {
+		return nil, err
+	}
+	d.speak(form)
+	u, method, body, kind := *r.URL, http.MethodPost, form.Encode(), r.Header.Get("Content-Type")
+	if d.doc.TokenMethod == http.MethodGet {
+		query := u.Query()
+		maps.Copy(query, form)
+		u.RawQuery, method, body, kind = query.Encode(), http.MethodGet, "", ""
+	}
+	out, err := http.NewRequestWithContext(r.Context(), method, u.String(), strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	accept := d.doc.TokenAccept
+	if accept == "" {
+		accept = "application/json"
+	}
+	for name, v := range map[string]string{"Authorization": r.Header.Get("Authorization"), "Content-Type": kind, "Accept": accept, "User-Agent": d.doc.userAgent()} {
+		if v != "" {
+			out.Header.Set(name, v)
+		}
+	}
+	return out, nil
+}
+
+// speak renames fields and sets those of the document.
 func (d *dialect) speak(form url.Values) {
 	for from, to := range map[string]string{"client_id": d.doc.ClientIDParam, "client_secret": d.doc.ClientSecretParam} {
 		if v, sent := form[from]; sent && to != "" {

@@ -520,3 +520,72 @@ func TestAuthorizationURLs(t *testing.T) {
 		}
 	}
 }
+
+// An access token that is the profile (EVE Online) is checked like an ID token.
+func TestSignedAccessToken(t *testing.T) {
+	claims := func(change func(map[string]any)) map[string]any {
+		now := time.Now().Unix()
+		c := map[string]any{"iss": "https://login.eveonline.com", "sub": "CHARACTER:EVE:7", "aud": []string{"client", "EVE Online"}, "azp": "client",
+			"iat": now, "exp": now + 1200, "name": "Orin"}
+		change(c)
+		return c
+	}
+	for _, tt := range []struct {
+		name   string
+		key    any
+		change func(map[string]any)
+		want   Reason
+	}{
+		{"right", rsaKey, func(map[string]any) {}, ""},
+		{"its other issuer", rsaKey, func(c map[string]any) { c["iss"] = "login.eveonline.com" }, ""},
+		{"another issuer", rsaKey, func(c map[string]any) { c["iss"] = "https://evil.example" }, ReasonIssuerMismatch},
+		{"of another client", rsaKey, func(c map[string]any) { c["aud"], c["azp"] = []string{"other", "EVE Online"}, "other" }, ReasonIDTokenInvalid},
+		{"of a further client", rsaKey, func(c map[string]any) { c["aud"] = []string{"client", "EVE Online", "other"} }, ReasonIDTokenInvalid},
+		{"signed by another", otherKey, func(map[string]any) {}, ReasonIDTokenInvalid},
+		{"expired", rsaKey, func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() }, ReasonClockSkew},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := newOP(t)
+			o.token = func(string) (int, string, string) {
+				return 200, "application/json", `{"token_type":"Bearer","access_token":"` + sign(jose.RS256, tt.key, "k1", claims(tt.change)) + `"}`
+			}
+			c, err := New(Config{ID: "eveonline", ClientID: "client", ClientSecret: "secret", Override: map[string]any{"token": o.URL + "/t", "jwks": o.URL + "/k"}}, HTTPOptions{Dev: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := o.signIn(t, c)
+			if reasonOf(err) != tt.want || tt.want == "" && got.Subject != "7" {
+				t.Errorf("%+v, %v, want %q", got.Profile, err, tt.want)
+			}
+		})
+	}
+}
+
+// O-12: a shared secret signs only where a document says so (LINE), and only it.
+func TestSharedSecretTokens(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	for _, tt := range []struct {
+		name string
+		make func(map[string]any) string
+		want Reason
+	}{
+		{"right", func(c map[string]any) string { return hs256(`{"alg":"HS256"}`, []byte(secret), c) }, ""},
+		{"another secret", func(c map[string]any) string { return hs256(`{"alg":"HS256"}`, []byte(secret[1:]+"0"), c) }, ReasonIDTokenInvalid},
+		{"the public key as secret", func(c map[string]any) string { return hs256(`{"alg":"HS256","kid":"k1"}`, rsaKey.N.Bytes(), c) }, ReasonIDTokenInvalid},
+		{"an algorithm that is not listed", func(c map[string]any) string { return sign(jose.RS256, rsaKey, "k1", c) }, ReasonIDTokenInvalid},
+		{"its other algorithm", func(c map[string]any) string { return sign(jose.ES256, ecKey, "ec", c) }, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := newOP(t)
+			o.keys = append(o.keys, public(ecKey.Public(), "ec"))
+			o.idToken = tt.make
+			c, err := New(Config{ID: "line", ClientID: "client", ClientSecret: secret, Override: map[string]any{"issuer": o.URL, "token": o.URL + "/t", "jwks": o.URL + "/k"}}, HTTPOptions{Dev: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := o.signIn(t, c); reasonOf(err) != tt.want || tt.want == "" && got.Subject != "248289" {
+				t.Errorf("%+v, %v, want %q", got.Profile, err, tt.want)
+			}
+		})
+	}
+}

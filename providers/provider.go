@@ -32,8 +32,8 @@ type Provider struct {
 	StatusNote string   `yaml:"status_note"` // why it is not live, since when, and what to use instead
 	Protocol   string   `yaml:"protocol"`    // oidc, oauth2, oauth1, openid2
 	Docs       string   `yaml:"docs"`
-	Read       string   `yaml:"read"`    // the day on which its facts were last compared with docs
-	Console    string   `yaml:"console"` // where an operator registers an application
+	Read       string   `yaml:"read"`    // the day on which its facts were last looked over
+	Console    string   `yaml:"console"` // where an operator registers an application; may name parameters
 	Brand      string   `yaml:"brand"`   // colour
 	Notes      []string `yaml:"notes"`   // what an operator has to know
 	Params     []Param  `yaml:"params"`

@@ -25,6 +25,19 @@ func (p Provider) Needs() []string {
 	return needs
 }
 
+// RegisterAt is where an operator registers an application, as far as the
+// defaults of the parameters say.
+func (p Provider) RegisterAt() string {
+	params := map[string]string{}
+	for _, param := range p.Params {
+		params[param.Name] = param.Default
+		if param.Default == "" {
+			params[param.Name] = "<" + param.Name + ">"
+		}
+	}
+	return expand(p.Console, params)
+}
+
 // Snippet is the configuration of p, ready to be filled in.
 func (p Provider) Snippet() string {
 	var b strings.Builder

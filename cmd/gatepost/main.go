@@ -107,11 +107,12 @@ func showProviders(c commands, environ []string, stdout, stderr io.Writer) int {
 		return report(stderr, app.ProvidersTable(stdout))
 	case c.Providers.ID == "":
 		return report(stderr, app.ListProviders(stdout))
-	case c.Config == "":
-		return report(stderr, app.ShowProvider(stdout, c.Providers.ID, nil))
 	}
 	config, err := app.Load(c.Config, environ)
-	if err != nil {
+	switch {
+	case err != nil && c.Config == "": // nothing is set up yet
+		return report(stderr, app.ShowProvider(stdout, c.Providers.ID, nil))
+	case err != nil:
 		fmt.Fprintf(stderr, "%v\n", err)
 		return 2
 	}

@@ -51,6 +51,20 @@ func TestExampleShowsEveryKeyAndDefault(t *testing.T) {
 	}
 }
 
+// The example has every key of a provider, as a comment.
+func TestExampleShowsEveryKeyOfProviders(t *testing.T) {
+	raw, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f := range reflect.TypeFor[ProviderConfig]().Fields() {
+		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if key != "" && !strings.Contains(string(raw), "\n#    "+key+": ") && !strings.Contains(string(raw), "\n#  - "+key+": ") {
+			t.Errorf("%s is not in the example", key)
+		}
+	}
+}
+
 // what is wrong is said with its place and the next step, and no secret.
 func TestMistakes(t *testing.T) {
 	dir := t.TempDir()

@@ -76,10 +76,10 @@ func ShowProvider(out io.Writer, id string, c *Config) error {
 	for _, uri := range redirectURIs(p, c) {
 		fmt.Fprintf(out, "Redirect URI   %s\n", uri)
 	}
-	if p.Console != "" {
-		fmt.Fprintf(out, "Register at    %s\n", p.Console)
+	if at := p.RegisterAt(); at != "" {
+		fmt.Fprintf(out, "Register at    %s\n", at)
 	}
-	fmt.Fprintf(out, "Documentation  %s (read %s)\n\n%s\n", p.Docs, p.Read, p.TrustInWords())
+	fmt.Fprintf(out, "Documentation  %s (facts of %s)\n\n%s\n", p.Docs, p.Read, p.TrustInWords())
 	for _, note := range append(slices.Clone(p.Notes), p.Quirks()...) {
 		fmt.Fprintf(out, "- %s\n", note)
 	}

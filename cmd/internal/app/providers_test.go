@@ -57,7 +57,7 @@ func TestShowProvider(t *testing.T) {
 		if p.ID == "okta" {
 			want = "https://auth.example.org/auth/callback/staff"
 		}
-		if !strings.Contains(out.String(), want+"\n") || p.Console != "" && !strings.Contains(out.String(), p.Console) || strings.Contains(out.String(), "%!") {
+		if !strings.Contains(out.String(), want+"\n") || !strings.Contains(out.String(), p.RegisterAt()) || strings.Contains(out.String(), "%!") {
 			t.Errorf("%s:\n%s", p.ID, out.String())
 		}
 		var pasted struct {
