@@ -516,3 +516,39 @@ func TestMistakesInDocuments(t *testing.T) {
 		}
 	}
 }
+
+// Row 27: tokens are refreshed once, at the right place, in the right words.
+func TestRefresh(t *testing.T) {
+	for _, tt := range []struct {
+		name, given, body string
+		offline           map[string]any
+		want              Reason
+		keeps, asked      string
+	}{
+		{"no new refresh token", "rt", `{"access_token":"new","token_type":"bearer"}`, nil, "", "rt", "POST /t client_id=client&client_secret=secret&grant_type=refresh_token&refresh_token=rt"},
+		{"rotated", "rt", `{"access_token":"new","token_type":"bearer","refresh_token":"r2"}`, nil, "", "r2", "POST /t client_id=client&client_secret=secret&grant_type=refresh_token&refresh_token=rt"},
+		{"elsewhere, otherwise", "rt", `{"access_token":"new","token_type":"bearer"}`, map[string]any{"url": "URL/t/refresh", "params": map[string]any{"type": "refresh", "grant_type": ""}}, "", "rt",
+			"POST /t/refresh client_id=client&client_secret=secret&refresh_token=rt&type=refresh"},
+		{"revoked", "rt", `{"error":"invalid_grant"}`, nil, ReasonCodeRejected, "", "POST /t client_id=client&client_secret=secret&grant_type=refresh_token&refresh_token=rt"},
+		{"none", "", ``, nil, ReasonMisconfigured, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPeer(t)
+			p.token = tt.body
+			override := map[string]any{}
+			if tt.offline != nil {
+				tt.offline["url"] = p.URL + "/t/refresh"
+				override["offline"] = tt.offline
+			}
+			c, err := New(Config{ID: "x", Type: "oauth2", ClientID: "client", ClientSecret: "secret", Override: override,
+				Params: map[string]string{"authorization_url": "https://a.example", "token_url": p.URL + "/t", "userinfo_url": p.URL + "/u"}}, HTTPOptions{Dev: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.Refresh(t.Context(), tt.given)
+			if reasonOf(err) != tt.want || got.RefreshToken != tt.keeps || strings.Join(p.asked, "|") != tt.asked {
+				t.Errorf("%+v, %v, asked %q", got, err, p.asked)
+			}
+		})
+	}
+}

@@ -365,6 +365,40 @@ func TestAnswersThatDoNotBelong(t *testing.T) {
 	}
 }
 
+// What operators write for a provider of their own.
+func TestProvidersOfOperators(t *testing.T) {
+	f := start(t)
+	for _, tt := range []struct {
+		name   string
+		config providers.Config
+		want   providers.Profile
+	}{
+		{"signed client assertion", providers.Config{Type: "oidc", Override: map[string]any{"token_auth": "private_key_jwt"}},
+			providers.Profile{Subject: "1001", Name: "Ada Lovelace", Email: "ada@example.org", EmailVerified: true, MayLink: true}},
+		{"secret in the body, posted answer", providers.Config{Type: "oidc", Override: map[string]any{"token_auth": "post", "response_mode": "form_post"}},
+			providers.Profile{Subject: "1001", Name: "Ada Lovelace", Email: "ada@example.org", EmailVerified: true, MayLink: true}},
+		{"claims of userinfo", providers.Config{Type: "oidc", Override: map[string]any{"claims_from": "userinfo"}, TrustEmail: "never"},
+			providers.Profile{Subject: "1001", Name: "Ada Lovelace", Email: "ada@example.org"}},
+		{"OAuth 2.0 of its own", providers.Config{Type: "oauth2", Scopes: []string{"a", "b"}, AuthParams: map[string]string{"audience": "api"}, Offline: true, Override: map[string]any{
+			"scope_sep": ",", "client_id_param": "app", "token_params": map[string]any{"device": "$client_id"}, "userinfo_auth": "scheme:Token", "headers": map[string]any{"X-App": "$client_id"},
+			"offline": map[string]any{"scopes": []string{"off"}}, "map": map[string]any{"id": "user.no", "name": []string{"user.first"}, "email": "user.mail", "image": nil},
+			"email_verified": map[string]any{"trust": "claim", "path": "user.confirmed", "accepts": []string{"yes", "true"}},
+			"sample":         map[string]any{"profile": map[string]any{"user": map[string]any{"no": 7, "first": "x", "mail": "x", "confirmed": "yes"}}}}},
+			providers.Profile{Subject: "1001", Name: "Ada Lovelace", Email: "ada@example.org", EmailVerified: true, MayLink: true}},
+		{"the operator vouches", providers.Config{Type: "oauth2", TrustEmail: "always", AllowedDomains: []string{"example.org"}},
+			providers.Profile{Subject: "1001", Name: "Ada Lovelace", Email: "ada@example.org", EmailVerified: true, MayLink: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.config.ID = "own-" + strings.ToLower(strings.NewReplacer(" ", "-", ",", "", ".", "").Replace(tt.name))
+			got, err := f.signIn(t, f.client(t, tt.config), "1001")
+			got.Image = ""
+			if err != nil || got.Profile != tt.want {
+				t.Errorf("got  %+v, %v\nwant %+v", got.Profile, err, tt.want)
+			}
+		})
+	}
+}
+
 // OpenID 2.0: what the provider does not confirm is nobody.
 func TestForgedAssertion(t *testing.T) {
 	f := start(t)
