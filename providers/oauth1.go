@@ -20,7 +20,7 @@ import (
 func (c *Client) beginOAuth1(ctx context.Context, r AuthorizationRequest) (AuthorizationRequest, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	// There is no state in this protocol; ours travels in the callback (G-3).
+	// There is no state in this protocol; ours travels in the callback.
 	callback := r.RedirectURI + "?" + url.Values{"state": {r.State}}.Encode()
 	answer, refusal := c.oauth1Form(ctx, c.doc.RequestToken, map[string]string{"oauth_callback": callback}, "")
 	if refusal != nil {

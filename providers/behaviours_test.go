@@ -17,78 +17,77 @@ import (
 // The behaviours that providers need, in the order of a sign-in, and who needs
 // them: the document must have the field, and that the field works is what the
 // tests below, those of ID tokens and devidp show.
-func TestRows(t *testing.T) {
+func TestWhoNeedsWhat(t *testing.T) {
 	hasParam := func(p Provider) bool { return len(p.Params) > 0 }
 	for _, row := range []struct {
-		n    int
 		what string
 		ids  string
 		has  func(Provider) bool
 	}{
-		{1, "parameters in URLs", "okta gitlab github keycloak auth0 zoho mastodon", hasParam},
-		{1, "variants", "battlenet vk wechat paypal lark hubspot", func(p Provider) bool { return len(p.Variants) > 0 }},
-		{2, "discovery apart from the issuer", "asgardeo frontegg cognito fusionauth azure-ad-b2c", func(p Provider) bool { return p.Discovery != "" && p.Issuer != "" }},
-		{2, "an issuer for each client", "kanidm cloudflare-access", func(p Provider) bool { return strings.Contains(p.Issuer, "{client_id}") }},
-		{2, "an issuer for each application", "authentik", func(p Provider) bool { return strings.Contains(p.Issuer, "{application_slug}") }},
-		{3, "a slash at the end of the issuer", "auth0 authentik roblox vipps logingov jumpcloud", func(p Provider) bool { return strings.HasSuffix(p.Issuer, "/") }},
-		{3, "several issuers", "apple google eveonline", func(p Provider) bool { return len(p.IssuerAlso) > 0 }},
-		{3, "an issuer with the tenant in it", "microsoft-entra-id", func(p Provider) bool { return containsTenant(p.Issuer) }},
-		{4, "authorization parameters", "atlassian twitch slack workos boxyhq-saml logingov notion", func(p Provider) bool { return len(p.AuthParams) > 0 }},
-		{5, "commas between scopes", "coinbase facebook instagram strava threads tiktok todoist pinterest shopify zoho linear", func(p Provider) bool { return p.ScopeSep == "," }},
-		{5, "no scopes", "zoom netlify mailchimp bungie naver", func(p Provider) bool { return len(p.Scopes) == 0 }},
-		{6, "renamed client id", "tiktok wechat", func(p Provider) bool { return p.ClientIDParam != "" }},
-		{6, "fragment", "wechat", func(p Provider) bool { return p.AuthFragment != "" && p.ClientSecretParam != "" }},
-		{6, "authorization URL with a query", "faceit", func(p Provider) bool { return strings.Contains(p.Authorization, "?") }},
-		{7, "PKCE required", "twitter vk kick vercel lichess kanidm duende-identity-server6", func(p Provider) bool { return p.PKCE == "required" }},
-		{7, "no PKCE", "bitbucket wechat linkedin basecamp", func(p Provider) bool { return p.PKCE == "unsupported" }},
-		{8, "posted answer, JSON in it", "apple", func(p Provider) bool { return p.ResponseMode == "form_post" && len(p.CallbackJSON) > 0 }},
-		{9, "answer fields for the token request", "vk naver", func(p Provider) bool { return strings.HasPrefix(p.TokenParams["state"], "$callback.") }},
-		{10, "token host in the answer", "zoho", func(p Provider) bool { return p.TokenHost != nil && len(p.TokenHost.Allow) > 1 }},
-		{11, "signed answer", "shopify", func(p Provider) bool { return p.Hook == "shopify_callback_hmac" && p.Params[0].Pattern != "" }},
-		{12, "basic", "twitter reddit notion figma pinterest faceit eveonline", func(p Provider) bool { return p.TokenAuth == "basic" }},
-		{13, "signed client secret", "apple", func(p Provider) bool { return p.TokenAuth == "post_jwt" && p.ClientSecretJWT.Alg == "ES256" }},
-		{13, "private_key_jwt", "logingov", func(p Provider) bool { return p.TokenAuth == "private_key_jwt" && p.ClientSecretJWT.Alg == "RS256" }},
-		{14, "token request by GET", "wechat", func(p Provider) bool { return p.TokenMethod == "GET" }},
-		{14, "other grant fields", "azure-devops basecamp", func(p Provider) bool { return len(p.TokenParams) > 0 }},
-		{15, "errors in a 200", "github slack wechat naver", func(p Provider) bool { return p.TokenAnswer.ErrorsIn200 }},
-		{15, "scope as a list", "twitch", func(p Provider) bool { return p.TokenAnswer.ScopeList }},
-		{15, "expires_in as text", "paypal naver", func(p Provider) bool { return p.TokenAnswer.ExpiresText }},
-		{15, "no token_type", "shopify wechat", func(p Provider) bool { return slices.Contains(p.TokenAnswer.Types, "") }},
-		{16, "claims of the ID token", "apple line", func(p Provider) bool { return p.ClaimsFrom == "id_token" }},
-		{16, "claims of userinfo", "zitadel authelia vipps", func(p Provider) bool { return p.ClaimsFrom == "userinfo" }},
-		{16, "claims of both", "oidc google", func(p Provider) bool { return p.ClaimsFrom == "id_token+userinfo" }},
-		{16, "claims of the access token", "eveonline", func(p Provider) bool { return p.ClaimsFrom == "access_token" }},
-		{16, "profile in the token answer", "workos shopify", func(p Provider) bool { return p.ProfileFrom != "" }},
-		{17, "HS256", "line", func(p Provider) bool { return slices.Contains(p.IDTokenAlg, "HS256") }},
-		{18, "userinfo by POST", "dropbox vk linear sourcehut hubspot", func(p Provider) bool { return p.UserinfoMethod == "POST" }},
-		{18, "GraphQL", "linear sourcehut", func(p Provider) bool { return p.UserinfoJSON["query"] != nil }},
-		{18, "form", "hubspot vk", func(p Provider) bool { return p.UserinfoForm != nil }},
-		{19, "another scheme", "yandex mailchimp zoho click-up", func(p Provider) bool { return strings.HasPrefix(p.UserinfoAuth, "scheme:") }},
-		{19, "token in the query", "mailru foursquare wechat stackexchange", func(p Provider) bool { return strings.HasPrefix(p.UserinfoAuth, "query:") }},
-		{20, "headers", "bungie trakt notion nextcloud heroku coinbase github", func(p Provider) bool { return len(p.Headers) > 0 }},
-		{20, "a name that says who asks", "reddit basecamp wikimedia", func(p Provider) bool { return strings.Contains(p.Headers["User-Agent"], "{contact}") }},
-		{21, "userinfo URL from the token answer", "bungie wechat", func(p Provider) bool { return strings.Contains(p.Userinfo, "{$token.") }},
-		{22, "request for addresses", "github bitbucket gitea forgejo codeberg gitee lichess", func(p Provider) bool { return len(p.ExtraRequests) > 0 && len(p.ExtraRequests[0].IgnoreStatus) > 0 }},
-		{23, "success", "naver slack tiktok wechat lark cloudflare gumroad pipedrive hubspot bungie", func(p Provider) bool { return p.Success != nil }},
-		{24, "active", "gitlab gitea box bitbucket salesforce zoom linear digitalocean nextcloud atlassian", func(p Provider) bool { return p.Active != nil }},
-		{26, "computed picture", "discord", func(p Provider) bool { return p.Hook == "discord_avatar" }},
-		{26, "fetched picture", "microsoft-entra-id", func(p Provider) bool { return p.Hook == "photo_to_data_uri" && p.ExtraRequests[0].Picture }},
-		{26, "relative picture", "bungie huggingface", func(p Provider) bool { return p.ImageBase != "" }},
-		{27, "refresh token by scope", "oidc twitter logto", func(p Provider) bool { return len(p.Offline.Scopes) > 0 }},
-		{27, "refresh token by parameter", "google musicbrainz zoho reddit dropbox logto", func(p Provider) bool { return len(p.Offline.AuthParams) > 0 }},
-		{27, "refreshed elsewhere", "figma", func(p Provider) bool { return p.Offline.URL != "" }},
-		{27, "refreshed otherwise", "basecamp", func(p Provider) bool { return len(p.Offline.Params) > 0 }},
+		{"parameters in URLs", "okta gitlab github keycloak auth0 zoho mastodon", hasParam},
+		{"variants", "battlenet vk wechat paypal lark hubspot", func(p Provider) bool { return len(p.Variants) > 0 }},
+		{"discovery apart from the issuer", "asgardeo frontegg cognito fusionauth azure-ad-b2c", func(p Provider) bool { return p.Discovery != "" && p.Issuer != "" }},
+		{"an issuer for each client", "kanidm cloudflare-access", func(p Provider) bool { return strings.Contains(p.Issuer, "{client_id}") }},
+		{"an issuer for each application", "authentik", func(p Provider) bool { return strings.Contains(p.Issuer, "{application_slug}") }},
+		{"a slash at the end of the issuer", "auth0 authentik roblox vipps logingov jumpcloud", func(p Provider) bool { return strings.HasSuffix(p.Issuer, "/") }},
+		{"several issuers", "apple google eveonline", func(p Provider) bool { return len(p.IssuerAlso) > 0 }},
+		{"an issuer with the tenant in it", "microsoft-entra-id", func(p Provider) bool { return containsTenant(p.Issuer) }},
+		{"authorization parameters", "atlassian twitch slack workos boxyhq-saml logingov notion", func(p Provider) bool { return len(p.AuthParams) > 0 }},
+		{"commas between scopes", "coinbase facebook instagram strava threads tiktok todoist pinterest shopify zoho linear", func(p Provider) bool { return p.ScopeSep == "," }},
+		{"no scopes", "zoom netlify mailchimp bungie naver", func(p Provider) bool { return len(p.Scopes) == 0 }},
+		{"renamed client id", "tiktok wechat", func(p Provider) bool { return p.ClientIDParam != "" }},
+		{"fragment", "wechat", func(p Provider) bool { return p.AuthFragment != "" && p.ClientSecretParam != "" }},
+		{"authorization URL with a query", "faceit", func(p Provider) bool { return strings.Contains(p.Authorization, "?") }},
+		{"PKCE required", "twitter vk kick vercel lichess kanidm duende-identity-server6", func(p Provider) bool { return p.PKCE == "required" }},
+		{"no PKCE", "bitbucket wechat linkedin basecamp", func(p Provider) bool { return p.PKCE == "unsupported" }},
+		{"posted answer, JSON in it", "apple", func(p Provider) bool { return p.ResponseMode == "form_post" && len(p.CallbackJSON) > 0 }},
+		{"answer fields for the token request", "vk naver", func(p Provider) bool { return strings.HasPrefix(p.TokenParams["state"], "$callback.") }},
+		{"token host in the answer", "zoho", func(p Provider) bool { return p.TokenHost != nil && len(p.TokenHost.Allow) > 1 }},
+		{"signed answer", "shopify", func(p Provider) bool { return p.Hook == "shopify_callback_hmac" && p.Params[0].Pattern != "" }},
+		{"basic", "twitter reddit notion figma pinterest faceit eveonline", func(p Provider) bool { return p.TokenAuth == "basic" }},
+		{"signed client secret", "apple", func(p Provider) bool { return p.TokenAuth == "post_jwt" && p.ClientSecretJWT.Alg == "ES256" }},
+		{"private_key_jwt", "logingov", func(p Provider) bool { return p.TokenAuth == "private_key_jwt" && p.ClientSecretJWT.Alg == "RS256" }},
+		{"token request by GET", "wechat", func(p Provider) bool { return p.TokenMethod == "GET" }},
+		{"other grant fields", "azure-devops basecamp", func(p Provider) bool { return len(p.TokenParams) > 0 }},
+		{"errors in a 200", "github slack wechat naver", func(p Provider) bool { return p.TokenAnswer.ErrorsIn200 }},
+		{"scope as a list", "twitch", func(p Provider) bool { return p.TokenAnswer.ScopeList }},
+		{"expires_in as text", "paypal naver", func(p Provider) bool { return p.TokenAnswer.ExpiresText }},
+		{"no token_type", "shopify wechat", func(p Provider) bool { return slices.Contains(p.TokenAnswer.Types, "") }},
+		{"claims of the ID token", "apple line", func(p Provider) bool { return p.ClaimsFrom == "id_token" }},
+		{"claims of userinfo", "zitadel authelia vipps", func(p Provider) bool { return p.ClaimsFrom == "userinfo" }},
+		{"claims of both", "oidc google", func(p Provider) bool { return p.ClaimsFrom == "id_token+userinfo" }},
+		{"claims of the access token", "eveonline", func(p Provider) bool { return p.ClaimsFrom == "access_token" }},
+		{"profile in the token answer", "workos shopify", func(p Provider) bool { return p.ProfileFrom != "" }},
+		{"HS256", "line", func(p Provider) bool { return slices.Contains(p.IDTokenAlg, "HS256") }},
+		{"userinfo by POST", "dropbox vk linear sourcehut hubspot", func(p Provider) bool { return p.UserinfoMethod == "POST" }},
+		{"GraphQL", "linear sourcehut", func(p Provider) bool { return p.UserinfoJSON["query"] != nil }},
+		{"form", "hubspot vk", func(p Provider) bool { return p.UserinfoForm != nil }},
+		{"another scheme", "yandex mailchimp zoho click-up", func(p Provider) bool { return strings.HasPrefix(p.UserinfoAuth, "scheme:") }},
+		{"token in the query", "mailru foursquare wechat stackexchange", func(p Provider) bool { return strings.HasPrefix(p.UserinfoAuth, "query:") }},
+		{"headers", "bungie trakt notion nextcloud heroku coinbase github", func(p Provider) bool { return len(p.Headers) > 0 }},
+		{"a name that says who asks", "reddit basecamp wikimedia", func(p Provider) bool { return strings.Contains(p.Headers["User-Agent"], "{contact}") }},
+		{"userinfo URL from the token answer", "bungie wechat", func(p Provider) bool { return strings.Contains(p.Userinfo, "{$token.") }},
+		{"request for addresses", "github bitbucket gitea forgejo codeberg gitee lichess", func(p Provider) bool { return len(p.ExtraRequests) > 0 && len(p.ExtraRequests[0].IgnoreStatus) > 0 }},
+		{"success", "naver slack tiktok wechat lark cloudflare gumroad pipedrive hubspot bungie", func(p Provider) bool { return p.Success != nil }},
+		{"active", "gitlab gitea box bitbucket salesforce zoom linear digitalocean nextcloud atlassian", func(p Provider) bool { return p.Active != nil }},
+		{"computed picture", "discord", func(p Provider) bool { return p.Hook == "discord_avatar" }},
+		{"fetched picture", "microsoft-entra-id", func(p Provider) bool { return p.Hook == "photo_to_data_uri" && p.ExtraRequests[0].Picture }},
+		{"relative picture", "bungie huggingface", func(p Provider) bool { return p.ImageBase != "" }},
+		{"refresh token by scope", "oidc twitter logto", func(p Provider) bool { return len(p.Offline.Scopes) > 0 }},
+		{"refresh token by parameter", "google musicbrainz zoho reddit dropbox logto", func(p Provider) bool { return len(p.Offline.AuthParams) > 0 }},
+		{"refreshed elsewhere", "figma", func(p Provider) bool { return p.Offline.URL != "" }},
+		{"refreshed otherwise", "basecamp", func(p Provider) bool { return len(p.Offline.Params) > 0 }},
 	} {
 		for id := range strings.FieldsSeq(row.ids) {
 			p, ok := Lookup(id)
 			if !ok || !row.has(p) {
-				t.Errorf("row %d, %s: %s", row.n, row.what, id)
+				t.Errorf("%s: %s", row.what, id)
 			}
 		}
 	}
 }
 
-// Row 1: what an operator may write for a parameter.
+// What an operator may write for a parameter.
 func TestParameters(t *testing.T) {
 	for _, tt := range []struct {
 		id, name, value, want string // want is in the error, or in the token endpoint
@@ -127,7 +126,7 @@ func TestParameters(t *testing.T) {
 	}
 }
 
-// Rows 4 and 27: what an operator leaves empty is not sent, and a refresh token
+// What an operator leaves empty is not sent, and a refresh token
 // is asked for only on demand (O-37).
 func TestAuthorizationParameters(t *testing.T) {
 	for _, tt := range []struct {
@@ -222,7 +221,7 @@ func (p *peer) signIn(t *testing.T, c Config, more url.Values) (Identity, error)
 	return client.Complete(t.Context(), r, answer)
 }
 
-// Row 15, O-26: token answers as some send them, each only where it is expected.
+// O-26: token answers as some send them, each only where it is expected.
 func TestTokenAnswerFormats(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
@@ -258,7 +257,7 @@ func TestTokenAnswerFormats(t *testing.T) {
 	}
 }
 
-// Row 10: the token host that an answer names comes through the browser.
+// The token host that an answer names comes through the browser.
 func TestDataCentre(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -295,7 +294,7 @@ func TestDataCentre(t *testing.T) {
 	}
 }
 
-// Row 11: an answer that Shopify did not sign, or signed for another shop.
+// An answer that Shopify did not sign, or signed for another shop.
 func TestShopifyAnswer(t *testing.T) {
 	sign := func(cb url.Values, secret string) string {
 		var fields []string
@@ -334,7 +333,7 @@ func TestShopifyAnswer(t *testing.T) {
 	}
 }
 
-// Row 21: fields of the token answer stay in their place in the URL.
+// Fields of the token answer stay in their place in the URL.
 func TestHolesInURLs(t *testing.T) {
 	for _, tt := range []struct{ field, want string }{
 		{"7", "GET /u/7/x?q=7 "},
@@ -361,7 +360,7 @@ func TestHolesInURLs(t *testing.T) {
 	}
 }
 
-// Rows 9, 14, 18: what is asked, to the letter.
+// What is asked, to the letter.
 func TestRequests(t *testing.T) {
 	p := newPeer(t)
 	_, err := p.signIn(t, Config{Override: map[string]any{
@@ -383,7 +382,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Rows 22 to 24 and the operator's own conditions: who is refused.
+// Success, active and the operator's own conditions: who is refused.
 func TestConditions(t *testing.T) {
 	for _, tt := range []struct {
 		name, userinfo string
@@ -453,7 +452,7 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// Row 26: pictures that are relative, or fetched.
+// Pictures that are relative, or fetched.
 func TestPictures(t *testing.T) {
 	p := Provider{Map: Mapping{ID: Exprs{{text: "id"}}, Image: Exprs{{text: "p"}}}, ImageBase: "https://img.example/a/"}
 	for in, want := range map[string]string{"/x.png": "https://img.example/x.png", "x.png": "https://img.example/a/x.png", "https://o.example/y": "https://o.example/y",
@@ -491,7 +490,7 @@ func TestOverrideReplaces(t *testing.T) {
 	}
 }
 
-// Row 13 and what is no provider's: keys that do not fit, durations, hooks.
+// Keys that do not fit, durations, hooks.
 func TestMistakesInDocuments(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -517,7 +516,7 @@ func TestMistakesInDocuments(t *testing.T) {
 	}
 }
 
-// Row 27: tokens are refreshed once, at the right place, in the right words.
+// Tokens are refreshed once, at the right place, in the right words.
 func TestRefresh(t *testing.T) {
 	for _, tt := range []struct {
 		name, given, body string
