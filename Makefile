@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 3s
 
-.PHONY: bench dev test check e2e vuln fuzz build parts postgres
+.PHONY: bench dev docs test check e2e vuln fuzz build parts postgres
 
 dev: postgres
 	go run ./cmd/gatepost-dev
@@ -31,6 +31,11 @@ check:
 	go mod tidy -diff
 	go vet ./...
 	go run $(STATICCHECK) ./...
+
+# The table of providers, from their documents.
+docs:
+	@{ sed '/^## Catalogue$$/,$$d' docs/providers.md; go run ./cmd/gatepost providers --markdown; } > docs/providers.md.new
+	@mv docs/providers.md.new docs/providers.md
 
 fuzz:
 	@bash .ci/fuzz.sh $(FUZZTIME)

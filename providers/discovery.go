@@ -16,7 +16,6 @@ import (
 type metadata struct {
 	authorization, token, userinfo, jwks string
 	returnsIss                           bool
-	basicOnly                            bool
 	postOnly                             bool
 }
 
@@ -59,8 +58,8 @@ func (c *cached[T]) refresh(now time.Time, fetch func() (T, error)) {
 // discover gives the endpoints: the document's own, and where it has none the
 // provider's metadata.
 func (c *Client) discover(ctx context.Context) (metadata, error) {
-	own := metadata{c.doc.Authorization, c.doc.Token, c.doc.Userinfo, c.doc.JWKS, c.doc.ReturnsIss, false, false}
-	complete := own.authorization != "" && own.token != "" && (c.doc.Protocol != "oidc" || own.jwks != "") && c.doc.TokenAuth != "discovery"
+	own := metadata{c.doc.Authorization, c.doc.Token, c.doc.Userinfo, c.doc.JWKS, c.doc.ReturnsIss, false}
+	complete := own.authorization != "" && own.token != "" && (!c.verifiesTokens() || own.jwks != "") && c.doc.TokenAuth != "discovery"
 	if complete || c.doc.Protocol != "oidc" || c.doc.Discovery == "" {
 		return own, nil
 	}
@@ -98,7 +97,7 @@ func (c *Client) fetchMetadata(ctx context.Context) (metadata, error) {
 			basic = basic || method == "client_secret_basic"
 			post = post || method == "client_secret_post"
 		}
-		m.basicOnly, m.postOnly = basic && !post, post && !basic
+		m.postOnly = post && !basic
 	}
 	for name, raw := range map[string]string{"authorization_endpoint": m.authorization, "token_endpoint": m.token, "jwks_uri": m.jwks} {
 		if err := c.endpoint(raw); err != nil {
@@ -119,6 +118,7 @@ func (c *Client) getJSON(ctx context.Context, from string) (map[string]any, erro
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
+	r.Header.Set("User-Agent", c.doc.userAgent())
 	status, body, err := c.fetch(ctx, r, maxMetadata)
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // without the URL, which stands in front already

@@ -34,6 +34,7 @@ const (
 	ReasonNoSubject           Reason = "no_subject"
 	ReasonAccountInactive     Reason = "account_inactive"
 	ReasonUserinfoMismatch    Reason = "userinfo_mismatch"
+	ReasonNotAllowed          Reason = "not_allowed" // who, not whether: domain, tenant, group
 	ReasonMisconfigured       Reason = "misconfigured"
 )
 

@@ -173,7 +173,10 @@ func (c *Client) checkAudience(claims map[string]any, bad func(string, ...any) *
 }
 
 func (c *Client) checkTimes(claims map[string]any, bad func(string, ...any) *Error) *Error {
-	now := c.now()
+	now, leeway := c.now(), leeway
+	if d, err := time.ParseDuration(c.doc.ClockSkew); err == nil && d >= 0 && d < leeway {
+		leeway = d
+	}
 	at := func(name string) (time.Time, bool) {
 		n, ok := claims[name].(json.Number)
 		if !ok {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -34,6 +35,7 @@ func main() {
 	flag.StringVar(&o.host, "host", "localhost", "`address` to listen on; 0.0.0.0 in a container whose ports lead to loopback")
 	flag.StringVar(&o.dir, "dir", defaultDir(), "`folder` where the database is kept")
 	flag.BoolVar(&o.verbose, "v", false, "show every request")
+	flag.BoolVar(&o.all, "all", false, "offer every provider of the catalogue")
 	flag.Parse()
 	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "gatepost-dev: %v\n", err)
@@ -60,6 +62,7 @@ type options struct {
 	host, dir string
 	port      int
 	verbose   bool
+	all       bool
 }
 
 func run(ctx context.Context, o options, out io.Writer) error {
@@ -88,7 +91,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	config, err := configure(w, pg.URL(), sink.Addr(), o.dir, idp)
+	config, err := configure(w, pg.URL(), sink.Addr(), o.dir, idp, o.all)
 	if err != nil {
 		return err
 	}
@@ -154,7 +157,21 @@ func answers(ctx context.Context, url string, failed chan error) error {
 	}
 }
 
-func configure(w world, dsn, smtp, dir string, idp *devidp.Server) (app.Config, error) {
+// offered are the providers that most people will look for.
+var offered = []string{"github", "google", "apple", "microsoft-entra-id", "gitlab", "discord", "facebook", "linkedin", "slack", "twitch", "twitter", "auth0", "okta", "keycloak", "oidc", "oauth2"}
+
+// everyProvider is offered and, behind it, the rest of the catalogue.
+func everyProvider() []string {
+	ids := slices.Clone(offered)
+	for _, p := range providers.Catalog() {
+		if p.Status != "dead" && !slices.Contains(ids, p.ID) {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
+}
+
+func configure(w world, dsn, smtp, dir string, idp *devidp.Server, all bool) (app.Config, error) {
 	key, err := devKey(filepath.Join(dir, "key"))
 	if err != nil {
 		return app.Config{}, err
@@ -175,7 +192,11 @@ func configure(w world, dsn, smtp, dir string, idp *devidp.Server) (app.Config, 
 	c.Mail.AddressPerWindow, c.Mail.AddressPerDay, c.Mail.ClientPerWindow = 100, 1000, 1000
 	c.Pages.SiteName = "Gatepost"
 	c.Log.Level, c.Log.Format = "warn", "text"
-	for _, id := range []string{"github", "google", "apple", "microsoft-entra-id", "gitlab", "discord", "facebook", "linkedin", "slack", "twitch", "twitter", "auth0", "okta", "keycloak", "oidc", "oauth2"} {
+	ids := offered
+	if all {
+		ids = everyProvider()
+	}
+	for _, id := range ids {
 		p := idp.ProviderConfig(id, w.gatepost+"/auth/callback/"+id)
 		params := map[string]app.Secret{}
 		for name, v := range p.Params {

@@ -40,6 +40,10 @@ type commands struct {
 	Keys    struct {
 		New struct{} `cmd:"" help:"Print a new key."`
 	} `cmd:"" help:"Keys that sign and seal."`
+	Providers struct {
+		ID       string `arg:"" optional:"" help:"Show this one."`
+		Markdown bool   `help:"Print the table of docs/providers.md." hidden:""`
+	} `cmd:"" help:"List the providers that people can sign in with, or show what one needs."`
 	Users struct {
 		List struct {
 			Email string `arg:"" optional:"" help:"Only the user with this address."`
@@ -97,20 +101,46 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	case "health":
 		return report(stderr, health(ctx, cmp.Or(c.Health.URL, healthURL(environ))))
+	case "providers", "providers <id>":
+		return showProviders(c, environ, stdout, stderr)
 	}
-	file := ""
-	if c.Config != nil {
-		if file = *c.Config; file == "" {
-			fmt.Fprintln(stderr, "gatepost: --config names no file")
-			return 2
-		}
+	if c.Config != nil && *c.Config == "" {
+		fmt.Fprintln(stderr, "gatepost: --config names no file")
+		return 2
 	}
-	config, err := app.Load(file, environ)
+	config, err := app.Load(c.file(), environ)
 	if err != nil {
 		fmt.Fprintf(stderr, "%v\n", err)
 		return 2
 	}
 	return report(stderr, execute(ctx, command, c, config, stdout, stderr))
+}
+
+// file is the configuration file, "" for none.
+func (c commands) file() string {
+	if c.Config == nil {
+		return ""
+	}
+	return *c.Config
+}
+
+// showProviders needs no configuration; with one, redirect URIs are whole.
+func showProviders(c commands, environ []string, stdout, stderr io.Writer) int {
+	switch {
+	case c.Providers.Markdown:
+		return report(stderr, app.ProvidersTable(stdout))
+	case c.Providers.ID == "":
+		return report(stderr, app.ListProviders(stdout))
+	}
+	config, err := app.Load(c.file(), environ)
+	switch {
+	case err != nil && c.Config == nil: // nothing is set up yet
+		return report(stderr, app.ShowProvider(stdout, c.Providers.ID, nil))
+	case err != nil:
+		fmt.Fprintf(stderr, "%v\n", err)
+		return 2
+	}
+	return report(stderr, app.ShowProvider(stdout, c.Providers.ID, &config))
 }
 
 func report(stderr io.Writer, err error) int {

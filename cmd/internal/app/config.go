@@ -128,15 +128,19 @@ type ProviderConfig struct {
 	ClientSecret        Secret            `yaml:"client_secret"`
 	Scopes              []string          `yaml:"scopes"`
 	AuthParams          map[string]string `yaml:"auth_params"`
-	TrustEmail          string            `yaml:"trust_email"`
+	Offline             bool              `yaml:"offline"`         // get a refresh token
+	TrustEmail          string            `yaml:"trust_email"`     // claim, always, never
+	AllowedDomains      []string          `yaml:"allowed_domains"` // only people with a proven address in one of these
+	AllowedTenants      []string          `yaml:"allowed_tenants"` // only people of these tenants
 	AllowPrivateNetwork bool              `yaml:"allow_private_network"`
 	CAFile              string            `yaml:"ca_file"`
-	Override            Override          `yaml:"override"`
+	Override            Document          `yaml:"override"`
 	Params              map[string]Secret `yaml:",inline"`
 }
 
-// Override replaces keys of a document of the catalogue.
-type Override map[string]any
+// Document is some keys of a providers.Provider, in the language of the
+// catalogue.
+type Document map[string]any
 
 // Default is the configuration without a file.
 func Default() Config {

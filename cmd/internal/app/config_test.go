@@ -53,6 +53,20 @@ func TestExampleShowsEveryKeyAndDefault(t *testing.T) {
 	}
 }
 
+// The example has every key of a provider, as a comment.
+func TestExampleShowsEveryKeyOfProviders(t *testing.T) {
+	raw, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f := range reflect.TypeFor[ProviderConfig]().Fields() {
+		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if key != "" && !strings.Contains(string(raw), "\n#    "+key+": ") && !strings.Contains(string(raw), "\n#  - "+key+": ") {
+			t.Errorf("%s is not in the example", key)
+		}
+	}
+}
+
 // X-1: every mistake is said with its place and the next step, and no secret.
 func TestMistakes(t *testing.T) {
 	dir := t.TempDir()
@@ -93,6 +107,8 @@ func TestMistakes(t *testing.T) {
 		{"database root certificate", strings.Replace(good, "localhost/x", "db.example.org/x?sslmode=verify-full&sslrootcert=/no/such", 1), "database.url: open /no/such"},
 		{"clear text to the database", strings.Replace(good, "localhost/x", "u:hunter2@db.example.org/x", 1), "database.url: the server db.example.org would not be verified"},
 		{"clear text past the pooler", good[:len(good)-2] + ", direct_url: 'postgres://u:hunter2@db.example.org/x'}\n", "c.yaml:3:53: database.direct_url: the server db.example.org would not be verified"},
+		{"unknown key of a document", good + "providers:\n  - id: forum\n    type: oauth2\n    override:\n      map: {id: id}\n      scope_seperator: ','\n", `c.yaml:9:7: unknown key "scope_seperator"`},
+		{"unknown key inside a document", good + "providers:\n  - id: forum\n    type: oauth2\n    override:\n      active: {pth: x}\n", `c.yaml:8:16: unknown key "pth"; did you mean "path"?`},
 		{"path in public_url", strings.Replace(good, "example.org", "example.org/x", 1), "belong into base_path"},
 		{"public suffix", good + "cookie: {domain: co.uk}\n", "c.yaml:4:18: cookie.domain: \"co.uk\" is a public suffix"},
 		{"foreign domain", good + "cookie: {domain: example.com}\n", "not inside"},

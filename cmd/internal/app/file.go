@@ -94,7 +94,7 @@ func (m *mistakes) fill(v reflect.Value, n *yaml.Node, key string) {
 	}
 	_, reads := v.Addr().Interface().(yaml.Unmarshaler)
 	switch t := v.Type(); {
-	case t == reflect.TypeFor[Override]():
+	case t == reflect.TypeFor[Document]():
 		// Read as a document of the catalogue for its mistakes, and kept as it is.
 		m.fill(reflect.New(reflect.TypeFor[providers.Provider]()).Elem(), n, key)
 		m.decode(v, n, key)

@@ -166,11 +166,11 @@ func choice(words []string) string {
 	return strings.Join(words, "")
 }
 
-// nearest is the known word within two edits of s, or "".
+// nearest is the known word within two edits of s, and of half of it, or "".
 func nearest(s string, known []string) string {
 	best, distance := "", 3
 	for _, k := range known {
-		if d := edits(s, k); d < distance {
+		if d := edits(s, k); d < distance && 2*d <= len(s) {
 			best, distance = k, d
 		}
 	}

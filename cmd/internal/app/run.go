@@ -153,9 +153,9 @@ func (c Config) client(p ProviderConfig, log *slog.Logger) (*providers.Client, e
 	}
 	return providers.New(providers.Config{
 		ID: p.ID, Type: p.Type, Name: p.Name, ClientID: p.ClientID, ClientSecret: string(p.ClientSecret), Params: params,
-		Scopes: p.Scopes, AuthParams: p.AuthParams, Override: p.Override, TrustEmail: p.TrustEmail,
-		AllowPrivateNetwork: p.AllowPrivateNetwork, CAFile: p.CAFile,
-	}, providers.HTTPOptions{Dev: c.Dev, Log: log})
+		Scopes: p.Scopes, AuthParams: p.AuthParams, Offline: p.Offline, Override: p.Override, TrustEmail: p.TrustEmail,
+		AllowedDomains: p.AllowedDomains, AllowedTenants: p.AllowedTenants, AllowPrivateNetwork: p.AllowPrivateNetwork, CAFile: p.CAFile,
+	}, providers.HTTPOptions{Dev: c.Dev, Contact: c.PublicURL, Log: log})
 }
 
 func (m MailConfig) config() mail.Config {

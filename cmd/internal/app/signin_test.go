@@ -57,11 +57,16 @@ func (s *syncBuffer) String() string {
 
 func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 	t.Helper()
-	return newSiteAt(t, dsn, "", change)
+	return newSiteWith(t, dsn, "", []string{"google", "github", "apple", "oidc"}, change)
 }
 
 // newSiteAt is newSite under a name of its own below localhost.
 func newSiteAt(t *testing.T, dsn, host string, change func(*Config)) *site {
+	t.Helper()
+	return newSiteWith(t, dsn, host, []string{"google", "github", "apple", "oidc"}, change)
+}
+
+func newSiteWith(t *testing.T, dsn, host string, ids []string, change func(*Config)) *site {
 	t.Helper()
 	var handler http.Handler
 	s := &site{t: t, log: &syncBuffer{}}
@@ -86,7 +91,7 @@ func newSiteAt(t *testing.T, dsn, host string, change func(*Config)) *site {
 	c := Default()
 	c.PublicURL, c.Dev, c.Keys, c.Database.URL = s.URL, true, []Secret{Secret(NewKey())}, Secret(dsn)
 	c.Mail.Host, c.Mail.TLS, c.Mail.From = s.mail.Addr(), "none", "Gatepost <sign-in@gatepost.example>"
-	for _, id := range []string{"google", "github", "apple", "oidc"} {
+	for _, id := range ids {
 		p := idp.ProviderConfig(id, s.URL+"/auth/callback/"+id)
 		params := map[string]Secret{}
 		for name, v := range p.Params {
@@ -261,6 +266,40 @@ func (s *site) newMail(to string, n int) devmail.Message {
 	}
 	s.t.Fatalf("no mail %d to %s", n, to)
 	return devmail.Message{}
+}
+
+// Every provider of the catalogue, through cookies, redirects and database: two
+// people are two users, and the one who comes back is the one who was there.
+func TestSignInWithEveryProvider(t *testing.T) {
+	var ids []string
+	for _, p := range liveProviders() {
+		ids = append(ids, p.ID)
+	}
+	s := newSiteWith(t, storetest.URL(t), "", ids, func(c *Config) { c.Linking = "never" })
+	for _, provider := range ids {
+		t.Run(provider, func(t *testing.T) {
+			users := map[string]string{}
+			for _, person := range []string{"1003", "1003", "1002"} {
+				b := s.browser()
+				b.site = &site{Server: s.Server, t: t, mail: s.mail, log: s.log}
+				done := b.get(b.answer(provider, person, "callbackUrl", s.URL+"/inside"))
+				if person == "1002" && strings.Contains(done.location, "error=OAuthAccountNotLinked") {
+					return // her address is that of the first provider's user
+				}
+				if done.location != s.URL+"/inside" {
+					t.Fatalf("%s: %d %s %s", person, done.status, done.location, done.body)
+				}
+				id := b.session().User.ID
+				if was := users[person]; id == "" || was != "" && was != id {
+					t.Errorf("%s is user %q, was %q", person, id, was)
+				}
+				users[person] = id
+			}
+			if users["1002"] == users["1003"] {
+				t.Errorf("two people are one user: %v", users)
+			}
+		})
+	}
 }
 
 func TestSignInWithProviders(t *testing.T) {
