@@ -49,8 +49,9 @@ type Provider struct {
 	AuthParams      map[string]string `yaml:"auth_params"`
 	PKCE            string            `yaml:"pkce"` // required, supported, accepted, unknown (sent all the same), unsupported
 	Nonce           bool              `yaml:"nonce"`
-	ResponseMode    string            `yaml:"response_mode"` // query, form_post
-	CallbackJSON    []string          `yaml:"callback_json"` // answer fields that are JSON
+	ResponseMode    string            `yaml:"response_mode"`    // query, form_post
+	CallbackJSON    []string          `yaml:"callback_json"`    // answer fields that are JSON
+	RefusesEmbedded bool              `yaml:"refuses_embedded"` // signs nobody in inside another app's browser
 
 	ClaimsFrom     string            `yaml:"claims_from"`  // id_token, userinfo, id_token+userinfo
 	IDTokenAlg     []string          `yaml:"id_token_alg"` // default RS256, ES256

@@ -64,13 +64,17 @@ func (s *server) answerError(err error, c echo.Context) error {
 	case refusal.Code == flows.Configuration:
 		return s.showError(c, refusal.Code, refusal.Reason)
 	default:
-		return s.answer(c, fields, s.errorURL(refusal, entry.id))
+		return s.answer(c, fields, s.errorURL(refusal, entry))
 	}
 }
 
 // errorURL is NextAuth's error page with what our own page tells besides.
-func (s *server) errorURL(refusal *flows.Error, requestID string) string {
-	return s.url("/error", url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}, "id": {requestID}})
+func (s *server) errorURL(refusal *flows.Error, entry *logEntry) string {
+	query := url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}, "id": {entry.id}}
+	if _, err := s.OAuth.Provider(entry.provider); err == nil {
+		query.Set("provider", entry.provider)
+	}
+	return s.url("/error", query)
 }
 
 // protocolError answers what never reached a flow: no such page, a method that

@@ -29,6 +29,9 @@ func (s *server) beginMagicLink(c echo.Context, fields url.Values, target string
 	attempt, sent, err := s.MagicLink.Begin(c.Request().Context(), flows.MailRequest{
 		Address: fields.Get("email"), Client: client(c), ReturnTo: target, Browser: browser, System: system, Before: before,
 	})
+	if refusal, ok := errors.AsType[*flows.Error](err); ok && refusal.Reason == flows.ReasonAddressInvalid {
+		err = errors.Join(err, s.cookies.keepTyped(c, fields.Get("email")))
+	}
 	if err != nil {
 		return err
 	}

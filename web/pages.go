@@ -89,6 +89,7 @@ func (p page) Moment(t time.Time) string { return p.words.Moment(t) }
 type providerButton struct {
 	ID, Name, Label, Action, Logo string
 	LastUsed                      bool
+	Blocked                       bool   // the provider refuses this browser
 	Badge                         string // what a button used last says
 }
 
@@ -97,8 +98,12 @@ type signInView struct {
 	CSRF, ReturnTo, ReturnHost string
 	Providers, More            []providerButton
 	Mail, MailDown             bool
-	MailAction                 string
+	MailAction, MailBadge      string
 	Email, EmailError          string
+	CodeWaits                  bool // a mail is on its way: its code can be typed
+	CodePage                   string
+	SignedInAs, SignOut        string
+	WrongApp, Here             string // a provider that refuses this browser; the page's address for another
 }
 
 type checkMailView struct {

@@ -28,10 +28,15 @@ func samples(l *locale.Language) []sample {
 	button := providerButton{ID: "example", Name: "Example", Label: l.Text("signin.with", "provider", "Example"), Action: "/auth/signin/example", Logo: "/auth/static/logos/key.svg"}
 	used := button
 	used.LastUsed, used.Badge = true, l.Text("signin.last")
+	blocked := button
+	blocked.Blocked = true
 	then := time.Date(2026, time.March, 4, 5, 6, 7, 0, time.UTC)
 	return []sample{
 		{"sign-in", "signin", signInView{page: alerted, CSRF: "x", ReturnTo: "/", ReturnHost: "app.example.org", Providers: []providerButton{used, button}, More: []providerButton{button},
 			Mail: true, MailDown: true, MailAction: "/auth/signin/email", Email: "ada@example.org", EmailError: l.Text("problem.address_invalid.cause")}},
+		{"sign-in again", "signin", signInView{page: base, CSRF: "x", Providers: []providerButton{button}, Mail: true, MailBadge: l.Text("signin.last"), Email: "ada@example.org",
+			CodeWaits: true, CodePage: "/auth/verify-request", SignedInAs: "ada@example.org", SignOut: "/auth/signout"}},
+		{"sign-in inside an app", "signin", signInView{page: base, CSRF: "x", Providers: []providerButton{blocked}, WrongApp: "Example", Here: "https://auth.example.org/auth/signin"}},
 		{"sign-in by mail alone", "signin", signInView{page: bare, CSRF: "x", Mail: true}},
 		{"no way to sign in", "signin", signInView{page: base, CSRF: "x"}},
 		{"check mail", "check-mail", checkMailView{page: base, Email: "ada@example.org", From: "Example <sign-in@example.org>", Subject: "Example", CSRF: "x", CodeAction: "/auth/callback/email",

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/providers"
 )
 
@@ -31,26 +33,69 @@ func (s *server) signInPage(c echo.Context) error {
 		CSRF:       s.cookies.csrfToken(c),
 		ReturnTo:   target,
 		ReturnHost: s.foreignHost(target),
-		Mail:       s.MagicLink != nil,
-		MailAction: s.url("/signin/email", nil),
+		SignedInAs: s.signedInAs(c),
+		SignOut:    s.url("/signout", url.Values{"callbackUrl": {target}}),
+		WrongApp:   s.wrongApp(c),
+		Here:       s.url("/signin", url.Values{"callbackUrl": {target}}),
 	}
 	view.Providers, view.More = s.buttons(c, "")
-	if s.MagicLink != nil && s.MailHealthy() != nil {
-		view.MailDown = true
+	s.offerMail(c, &view)
+	if reason == flows.ReasonAddressInvalid {
+		view.Email, view.EmailError = s.cookies.typed(c), problemFor(view.words, code, reason).Cause
+	} else {
+		view.Alert = alert(c, view.words)
 	}
-	status := http.StatusOK
-	switch {
-	case reason == flows.ReasonAddressInvalid:
-		view.EmailError = problemFor(view.words, code, reason).Cause
-	case code != "":
-		p := problemFor(view.words, code, reason)
-		p.RequestID = requestID(c)
-		view.Alert = &p
-	case c.QueryParam("csrf") != "":
-		p := problemFor(view.words, "", "csrf")
-		view.Alert = &p
+	return s.show(c, http.StatusOK, "signin", view)
+}
+
+// offerMail fills in what a page says about sign-in by mail.
+func (s *server) offerMail(c echo.Context, view *signInView) {
+	if s.MagicLink == nil {
+		return
 	}
-	return s.show(c, status, "signin", view)
+	view.Mail, view.MailAction, view.MailDown = true, s.url("/signin/email", nil), s.MailHealthy() != nil
+	view.Email, view.CodePage = s.mailAttempt(c).Email, s.url("/verify-request", nil)
+	view.CodeWaits = view.Email != ""
+	if s.cookies.lastUsed(c) == "email" {
+		view.MailBadge = view.words.Text("signin.last")
+	}
+}
+
+// alert is what the query says went wrong, nil for nothing.
+func alert(c echo.Context, l *locale.Language) *problem {
+	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	if code == "" && c.QueryParam("csrf") != "" {
+		code, reason = "", "csrf"
+	} else if code == "" {
+		return nil
+	}
+	p := problemFor(l, code, reason)
+	p.RequestID = requestID(c)
+	return &p
+}
+
+// signedInAs is who has a session in this browser, "" for nobody or when that
+// cannot be told: the page works without the database.
+func (s *server) signedInAs(c echo.Context) string {
+	user, _, err := s.Sessions.Current(c.Request().Context(), s.cookies.session(c))
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(user.Email, user.Name, s.language(c).Text("signin.somebody"))
+}
+
+// wrongApp names a provider that refuses this browser because it is inside
+// another app, "" if there is none.
+func (s *server) wrongApp(c echo.Context) string {
+	if !inApp(c.Request().UserAgent()) {
+		return ""
+	}
+	for _, p := range s.OAuth.Providers {
+		if p.RefusesEmbedded() {
+			return p.Name()
+		}
+	}
+	return ""
 }
 
 // conflictPage leads somebody whose address or session stood in the way to the
@@ -76,17 +121,25 @@ func (s *server) foreignHost(target string) string {
 	return u.Host
 }
 
-// buttons are the providers but one, the one used last in front.
+// buttons are the providers but one. In front is the one that just failed, for
+// another try, or the one used last.
 func (s *server) buttons(c echo.Context, except string) (shown, more []providerButton) {
-	last := s.cookies.lastUsed(c)
+	last, embedded := s.cookies.lastUsed(c), inApp(c.Request().UserAgent())
+	first := last
+	if _, err := s.OAuth.Provider(c.QueryParam("provider")); err == nil && c.QueryParam("error") != "" {
+		first = c.QueryParam("provider")
+	}
 	var all []providerButton
 	for _, p := range s.OAuth.Providers {
 		if p.ID() == except {
 			continue
 		}
 		b := s.button(c, p)
+		b.Blocked = embedded && p.RefusesEmbedded()
 		if b.LastUsed = p.ID() == last; b.LastUsed {
 			b.Badge = s.language(c).Text("signin.last")
+		}
+		if p.ID() == first {
 			all = append([]providerButton{b}, all...)
 		} else {
 			all = append(all, b)

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatepost/gatepost/store/storetest"
 )
@@ -143,5 +144,82 @@ func TestOriginalTabGoesOn(t *testing.T) {
 	}
 	if p := s.browser().get("/auth/verify-request"); p.status != 200 || !strings.Contains(p.body, "on its way") {
 		t.Errorf("a stranger: %d", p.status)
+	}
+}
+
+// What somebody typed is there to be corrected, and in no URL.
+func TestTypedAddressIsKept(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	p := b.askMail(`ada@"example`, firefox)
+	if strings.Contains(p.location, "ada") {
+		t.Errorf("the address is in %s", p.location)
+	}
+	if p := b.follow(p); !strings.Contains(p.body, `value="ada@&#34;example"`) || !strings.Contains(p.body, `autofocus aria-invalid="true" aria-describedby="email-error"`) {
+		t.Errorf("%s", p.body)
+	}
+	b.askMail("ada@example.org", firefox)
+	if p := b.get("/auth/signin"); !strings.Contains(p.body, `value="ada@example.org"`) || !strings.Contains(p.body, "Enter the code") {
+		t.Errorf("after a mail: %s", p.body)
+	}
+	if p := s.browser().get("/auth/signin?error=EmailSignin&reason=address_invalid&email=eve@example.org"); strings.Contains(p.body, "eve@") {
+		t.Error("an address of the query is shown")
+	}
+}
+
+// A sign-in page says who is signed in already, puts the provider that failed
+// in front, and greys out one that refuses the browser.
+func TestSignInPageKnowsItsVisitor(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	first := func(p page) string {
+		_, after, _ := strings.Cut(p.body, `action="`+s.URL+`/auth/signin/`)
+		id, _, _ := strings.Cut(after, `"`)
+		return id
+	}
+	b := s.browser()
+	if p := b.get("/auth/signin"); first(p) != "google" || strings.Contains(p.body, "You are signed in") || strings.Contains(p.body, "Last used") {
+		t.Errorf("a stranger: %s", p.body)
+	}
+	callback := b.answer("github", "1001")
+	b.get(callback)
+	if p := b.get("/auth/signin"); first(p) != "github" || strings.Count(p.body, "Last used") != 1 || !strings.Contains(p.body, "ada@example.org") || !strings.Contains(p.body, ">Continue<") {
+		t.Errorf("signed in: %s", p.body)
+	}
+	failed := s.browser()
+	if p := failed.follow(failed.get(s.URL + "/auth/callback/oidc?state=x&code=y")); first(p) != "oidc" || !strings.Contains(p.body, "did not start") {
+		t.Errorf("after a failure: %s", first(p))
+	}
+	if p := s.browser().get("/auth/signin?error=Callback&provider=<b>"); first(p) != "google" || strings.Contains(p.body, "<b>") {
+		t.Errorf("a provider that is not there: %s", first(p))
+	}
+	app := s.browser().send("GET", "/auth/signin?callbackUrl=/x", nil, "User-Agent", "Mozilla/5.0 (Linux; Android 15; Pixel 9; wv) Chrome/140.0 Mobile Safari/537.36")
+	if strings.Count(app.body, " disabled>") != 1 || !strings.Contains(app.body, "Google signs nobody in inside another app") || !strings.Contains(app.body, s.URL+"/auth/signin?callbackUrl=") {
+		t.Errorf("inside an app: %s", app.body)
+	}
+}
+
+// C-3: one way to sign in is still a button, and nothing starts by itself.
+func TestOneProviderIsAButton(t *testing.T) {
+	s := newSite(t, storetest.URL(t), func(c *Config) { c.Providers, c.Mail.Host = c.Providers[:1], "" })
+	p := s.browser().get("/auth/signin?callbackUrl=/x")
+	if p.status != 200 || strings.Count(p.body, "Sign in with Google") != 1 || strings.Contains(p.body, "type=\"email\"") || strings.Contains(p.body, "http-equiv") {
+		t.Errorf("%d %s", p.status, p.body)
+	}
+}
+
+// A mail server that is away is said where people choose, and mail is still
+// taken for when it is back.
+func TestMailDownIsSaid(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	s.mail.Stop()
+	b.askMail("ada@example.org", firefox)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if p := b.get("/auth/signin"); strings.Contains(p.body, "Mail is not leaving") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("nothing is said")
+		}
 	}
 }

@@ -93,7 +93,9 @@ func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.store.Close)
-	go p.mailer.Run(ctx)
+	if p.mailer != nil {
+		go p.mailer.Run(ctx)
+	}
 	go p.cache.Run(ctx)
 	handler = p.handler
 	return s
