@@ -133,9 +133,11 @@ type errorView struct {
 type conflictView struct {
 	page
 	CSRF, ProviderName string
+	TooOld             bool   // a recent sign-in is wanted, no address stood in the way
+	Before             string // names of the providers used before, "" if none is known
 	Providers          []providerButton
 	Mail               bool
-	MailAction         string
+	MailAction, Email  string
 }
 
 type signedOutView struct {

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
 	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/providers"
+	"github.com/gatepost/gatepost/store"
 )
 
 // shownProviders is how many buttons stand on the sign-in page before the rest
@@ -99,16 +102,38 @@ func (s *server) wrongApp(c echo.Context) string {
 }
 
 // conflictPage leads somebody whose address or session stood in the way to the
-// way in that they had before; FinishLink does the rest.
+// way in that they had before; FinishLink does the rest. It may name that way:
+// whoever gets here has proven the address or is signed in.
 func (s *server) conflictPage(c echo.Context, pending flows.PendingLink) error {
 	view := conflictView{
 		page:         s.page(c, "conflict.title"),
 		CSRF:         s.cookies.csrfToken(c),
 		ProviderName: s.providerName(pending.Provider),
+		TooOld:       pending.Email == "",
+		Email:        pending.Email,
 		Mail:         s.MagicLink != nil,
 		MailAction:   s.url("/signin/email", nil),
 	}
-	view.Providers, _ = s.buttons(c, pending.Provider)
+	if view.TooOld {
+		view.Title = view.words.Text("problem.session_too_old.title")
+	}
+	all, more := s.buttons(c, pending.Provider)
+	view.Providers = append(all, more...)
+	accounts, err := s.Sessions.Accounts(c.Request().Context(), pending.UserID)
+	if err != nil {
+		return s.show(c, http.StatusOK, "conflict", view)
+	}
+	used := slices.DeleteFunc(slices.Clone(view.Providers), func(b providerButton) bool {
+		return !slices.ContainsFunc(accounts, func(a store.Account) bool { return a.Provider == b.ID })
+	})
+	if len(used) > 0 || view.Mail {
+		view.Providers = used
+	}
+	var names []string
+	for _, b := range used {
+		names = append(names, b.Name)
+	}
+	view.Before = strings.Join(names, ", ")
 	return s.show(c, http.StatusOK, "conflict", view)
 }
 

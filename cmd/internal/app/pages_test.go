@@ -223,3 +223,21 @@ func TestMailDownIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// L-2: somebody known by mail alone is led there, and the link finishes what
+// the provider began.
+func TestConflictByMail(t *testing.T) {
+	s := newSite(t, storetest.URL(t), func(c *Config) { c.Linking = "never" })
+	b := s.browser()
+	b.askMail("ada@example.org", firefox)
+	b.post("/auth/callback/email", "token", tokenOf(t, s.newMail("ada@example.org", 1).Links()[0]))
+	b.post("/auth/signout")
+	p := b.follow(b.get(b.answer("google", "1001", "callbackUrl", s.URL+"/there")))
+	if !strings.Contains(p.body, "You signed in by mail before") || strings.Contains(p.body, "Sign in with") || !strings.Contains(p.body, `value="ada@example.org"`) {
+		t.Fatalf("%s", p.body)
+	}
+	b.askMail("ada@example.org", firefox)
+	if p := b.post("/auth/callback/email", "token", tokenOf(t, s.newMail("ada@example.org", 2).Links()[0])); p.location != s.URL+"/there" {
+		t.Errorf("after the proof: %s", p.location)
+	}
+}
