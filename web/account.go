@@ -39,17 +39,22 @@ func (s *server) account(c echo.Context) error {
 		Name:          user.Name,
 		Email:         user.Email,
 		Initials:      initials(user),
+		MailLogo:      s.assets.url(s.BasePath, "/static/logos/mail.svg"),
 		EmailVerified: user.EmailVerified != nil,
 		Actions: accountActions{
 			Unlink: s.url("/account/unlink", nil), EndSession: s.url("/account/end", nil),
 			EndOthers: s.url("/account/end-others", nil), EndAll: s.url("/account/end-all", nil), SignOut: s.url("/signout", nil),
 		},
 	}
+	if text := changes[c.QueryParam("done")]; text != "" {
+		view.Done = view.words.Text(text)
+	}
 	linked := map[string]bool{}
 	lastWayIn := len(accounts) == 1 && user.EmailVerified == nil
 	for _, a := range accounts {
 		linked[a.Provider] = true
-		row := accountRow{ID: a.ID, Provider: s.providerName(a.Provider), Logo: s.logo(a.Provider), Since: a.CreatedAt, CanUnlink: !lastWayIn}
+		row := accountRow{ID: a.ID, Provider: s.providerName(a.Provider), Since: a.CreatedAt, CanUnlink: !lastWayIn}
+		row.Logo, row.LogoClass = s.logo(a.Provider)
 		if lastWayIn {
 			row.Why = view.words.Text("account.only")
 		}
@@ -57,27 +62,39 @@ func (s *server) account(c echo.Context) error {
 	}
 	for _, p := range s.OAuth.Providers {
 		if !linked[p.ID()] {
-			view.Linkable = append(view.Linkable, s.button(c, p))
+			b := s.button(c, p)
+			b.Label = view.words.Text("account.link", "provider", p.Name())
+			view.Linkable = append(view.Linkable, b)
 		}
 	}
 	for _, other := range sessions {
-		view.Sessions = append(view.Sessions, sessionRow{ID: other.ID, Current: other.ID == session.ID, Since: other.CreatedAt})
+		row := sessionRow{ID: other.ID, Current: other.ID == session.ID, Since: other.CreatedAt, Used: other.UpdatedAt}
+		if row.Current {
+			view.Sessions = append([]sessionRow{row}, view.Sessions...)
+		} else {
+			view.Sessions = append(view.Sessions, row)
+		}
 	}
 	return s.show(c, http.StatusOK, "account", view)
 }
 
 // logo is the picture of a provider, ours and local: no third party learns who
 // is signing in.
-func (s *server) logo(id string) string {
+func (s *server) logo(id string) (url, class string) {
 	name := id
 	if p, err := s.OAuth.Provider(id); err == nil {
 		name = p.Document().ID
 	}
-	if _, err := static.Open("static/logos/" + name + ".svg"); err != nil {
-		name = "key"
+	class, ok := s.logos[name]
+	if !ok {
+		name, class = "key", s.logos["key"]
 	}
-	return s.BasePath + "/static/logos/" + name + ".svg"
+	return s.assets.url(s.BasePath, "/static/logos/"+name+".svg"), class
 }
+
+// changes are what the account page confirms: what its forms do, and a link
+// that came back from a provider.
+var changes = map[string]string{"linked": "done.linked", "unlinked": "done.unlinked", "ended": "done.ended", "others": "done.others"}
 
 func initials(u store.User) string {
 	from := u.Name
@@ -95,8 +112,9 @@ func initials(u store.User) string {
 	return strings.ToUpper(b.String())
 }
 
-// change runs a change of the signed-in person's own account and shows it again.
-func (s *server) change(c echo.Context, do func(user store.User, token flows.SessionToken, fields url.Values) error) error {
+// change runs a change of the signed-in person's own account and shows the
+// account again with a word on what was done.
+func (s *server) change(c echo.Context, done string, do func(user store.User, token flows.SessionToken, fields url.Values) error) error {
 	fields, err := s.guarded(c)
 	if err != nil {
 		return err
@@ -113,7 +131,7 @@ func (s *server) change(c echo.Context, do func(user store.User, token flows.Ses
 	if err := do(user, token, fields); err != nil {
 		return err
 	}
-	return s.answer(c, fields, s.url("/account", nil))
+	return s.answer(c, fields, s.url("/account", url.Values{"done": {done}}))
 }
 
 func rowID(fields url.Values) (int32, error) {
@@ -125,7 +143,7 @@ func rowID(fields url.Values) (int32, error) {
 }
 
 func (s *server) unlink(c echo.Context) error {
-	return s.change(c, func(user store.User, token flows.SessionToken, fields url.Values) error {
+	return s.change(c, "unlinked", func(user store.User, token flows.SessionToken, fields url.Values) error {
 		id, err := rowID(fields)
 		if err != nil {
 			return err
@@ -135,7 +153,7 @@ func (s *server) unlink(c echo.Context) error {
 }
 
 func (s *server) endSession(c echo.Context) error {
-	return s.change(c, func(user store.User, _ flows.SessionToken, fields url.Values) error {
+	return s.change(c, "ended", func(user store.User, _ flows.SessionToken, fields url.Values) error {
 		id, err := rowID(fields)
 		if err != nil {
 			return err
@@ -145,7 +163,7 @@ func (s *server) endSession(c echo.Context) error {
 }
 
 func (s *server) endOtherSessions(c echo.Context) error {
-	return s.change(c, func(user store.User, token flows.SessionToken, _ url.Values) error {
+	return s.change(c, "others", func(user store.User, token flows.SessionToken, _ url.Values) error {
 		_, err := s.Sessions.EndOthers(c.Request().Context(), user.ID, token)
 		return err
 	})

@@ -154,7 +154,8 @@ func (s *server) language(c echo.Context) *locale.Language {
 func (s *server) page(c echo.Context, title string) page {
 	l := s.language(c)
 	c.Response().Header().Set("Content-Language", l.Tag)
-	return page{Lang: l.Tag, Dir: l.Dir, SiteName: s.SiteName, BasePath: s.BasePath, Title: l.Text(title), words: l}
+	return page{Lang: l.Tag, Dir: l.Dir, SiteName: s.SiteName, BasePath: s.BasePath, Title: l.Text(title), words: l,
+		Styles: s.assets.styles(s.BasePath), Logo: s.assets.url(s.BasePath, logoPath(s.Logo)), Contact: s.Contact}
 }
 
 // show renders a page whole or not at all.

@@ -62,6 +62,8 @@ func (p *pages) render(w io.Writer, name string, view any) error {
 // page is what every view has.
 type page struct {
 	Lang, Dir, SiteName, BasePath, Title string
+	Styles                               []string // URLs of style sheets
+	Logo, Contact                        string   // "" for none
 	Alert                                *problem
 	words                                *locale.Language
 }
@@ -87,10 +89,11 @@ func (p page) Date(t time.Time) string   { return p.words.Date(t) }
 func (p page) Moment(t time.Time) string { return p.words.Moment(t) }
 
 type providerButton struct {
-	ID, Name, Label, Action, Logo string
-	LastUsed                      bool
-	Blocked                       bool   // the provider refuses this browser
-	Badge                         string // what a button used last says
+	ID, Name, Label, Action string
+	Logo, LogoClass         string
+	LastUsed                bool
+	Blocked                 bool   // the provider refuses this browser
+	Badge                   string // what a button used last says
 }
 
 type signInView struct {
@@ -150,11 +153,13 @@ type signedOutView struct {
 type signOutView struct {
 	page
 	CSRF, Action, ReturnTo string
+	SignedInAs             string
 }
 
 type accountView struct {
 	page
 	CSRF, Name, Email, Initials string
+	MailLogo, Done              string // Done says what has just been changed
 	EmailVerified               bool
 	Accounts                    []accountRow
 	Sessions                    []sessionRow
@@ -163,17 +168,18 @@ type accountView struct {
 }
 
 type accountRow struct {
-	ID             int32
-	Provider, Logo string
-	Since          time.Time
-	CanUnlink      bool
-	Why            string
+	ID              int32
+	Provider        string
+	Logo, LogoClass string
+	Since           time.Time
+	CanUnlink       bool
+	Why             string
 }
 
 type sessionRow struct {
-	ID      int32
-	Current bool
-	Since   time.Time
+	ID          int32
+	Current     bool
+	Since, Used time.Time // Used is a day: use is written down seldom
 }
 
 type accountActions struct{ Unlink, EndSession, EndOthers, EndAll, SignOut string }

@@ -177,7 +177,9 @@ func (s *server) buttons(c echo.Context, except string) (shown, more []providerB
 }
 
 func (s *server) button(c echo.Context, p *providers.Client) providerButton {
-	return providerButton{ID: p.ID(), Name: p.Name(), Label: s.language(c).Text("signin.with", "provider", p.Name()), Action: s.url("/signin/"+p.ID(), nil), Logo: s.logo(p.ID())}
+	b := providerButton{ID: p.ID(), Name: p.Name(), Label: s.language(c).Text("signin.with", "provider", p.Name()), Action: s.url("/signin/"+p.ID(), nil)}
+	b.Logo, b.LogoClass = s.logo(p.ID())
+	return b
 }
 
 func (s *server) providerName(id string) string {

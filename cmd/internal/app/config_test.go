@@ -78,6 +78,7 @@ func TestMistakes(t *testing.T) {
 		{"loose origin", good + "return_to: ['https://*']\n", "return_to"},
 		{"bad duration", good + "drain: 5\nsession: {idle: soon}\n", "c.yaml"},
 		{"language nobody wrote", good + "pages: {languages: [en, tlh]}\n", `pages: no texts for the language "tlh"`},
+		{"contact that is a script", good + "pages: {contact: 'javascript:alert(1)'}\n", "pages.contact"},
 		{"loose link", good + "mail: {bind: device}\n", "mail.bind: \"device\": want ask or browser"},
 		{"link lives too long", good + "mail: {host: 'x:25', link_ttl: 48h}\n", "1m to 24h"},
 	} {

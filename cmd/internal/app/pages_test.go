@@ -1,7 +1,11 @@
 package app
 
 import (
+	"html"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -239,5 +243,70 @@ func TestConflictByMail(t *testing.T) {
 	b.askMail("ada@example.org", firefox)
 	if p := b.post("/auth/callback/email", "token", tokenOf(t, s.newMail("ada@example.org", 2).Links()[0])); p.location != s.URL+"/there" {
 		t.Errorf("after the proof: %s", p.location)
+	}
+}
+
+// The operator's own look: a logo, a style sheet after ours, a way to be
+// reached; and files that browsers may keep until they change.
+func TestOwnLook(t *testing.T) {
+	dir := t.TempDir()
+	logo, style := filepath.Join(dir, "us.SVG"), filepath.Join(dir, "us.css")
+	for name, body := range map[string]string{logo: `<svg xmlns="http://www.w3.org/2000/svg"/>`, style: ":root{--go:#0a6}"} {
+		if err := os.WriteFile(name, []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := newSite(t, storetest.URL(t), func(c *Config) {
+		c.Pages.SiteName, c.Pages.Logo, c.Pages.Stylesheet, c.Pages.Contact = "Acme", logo, style, "mailto:help@example.org"
+	})
+	b := s.browser()
+	p := b.get("/auth/signin")
+	if !strings.Contains(p.body, `href="mailto:help@example.org"`) || !strings.Contains(p.body, `alt="Acme"`) || !strings.Contains(p.body, "Sign in to Acme") {
+		t.Errorf("%s", p.body)
+	}
+	loaded := regexp.MustCompile(`(?:href|src)="(/auth/static/[^"]+)"`).FindAllStringSubmatch(p.body, -1)
+	if len(loaded) < 4 || !strings.HasPrefix(loaded[1][1], "/auth/static/own.css?v=") {
+		t.Fatalf("%v", loaded)
+	}
+	for _, l := range loaded {
+		file := b.get(html.UnescapeString(l[1]))
+		if file.status != 200 || file.header.Get("Cache-Control") != "public, max-age=31536000, immutable" || !strings.Contains(file.header.Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: %d %s", l[1], file.status, file.header.Get("Cache-Control"))
+		}
+	}
+	if old := b.get("/auth/static/gatepost.css?v=00000000"); old.header.Get("Cache-Control") != "public, max-age=3600" {
+		t.Errorf("another version: %s", old.header.Get("Cache-Control"))
+	}
+	for _, path := range []string{"/auth/static/", "/auth/static/none.css", "/auth/static/..%2fserver.go"} {
+		if p := b.get(path); p.status != 404 {
+			t.Errorf("%s: %d", path, p.status)
+		}
+	}
+}
+
+// The account page tells what was just changed, shows this browser first, and
+// says nothing that a query invents.
+func TestAccountSaysWhatChanged(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b, other := s.browser(), s.browser()
+	b.get(b.answer("google", "1001"))
+	other.get(other.answer("google", "1001"))
+	p := b.get("/auth/account")
+	sessions := p.body[strings.Index(p.body, "Sessions"):]
+	if here, there := strings.Index(sessions, "This browser"), strings.Index(sessions, "Another browser"); here < 0 || there < here {
+		t.Errorf("this browser is not first: %s", sessions)
+	}
+	done := b.post("/auth/account/end-others")
+	if p := b.follow(done); !strings.Contains(p.body, "All other sessions have ended.") || strings.Contains(p.body, "End all other sessions") {
+		t.Errorf("%s", p.body)
+	}
+	if other.session().User.ID != "" {
+		t.Error("the other session lives")
+	}
+	if p := b.get("/auth/account?done=<b>"); strings.Contains(p.body, "<b>") || strings.Contains(p.body, `role="status"`) {
+		t.Errorf("%s", p.body)
+	}
+	if p := b.get("/auth/signout"); !strings.Contains(p.body, "ada@example.org") || !strings.Contains(p.body, "Stay signed in") {
+		t.Errorf("sign-out page: %s", p.body)
 	}
 }

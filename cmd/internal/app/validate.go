@@ -89,6 +89,9 @@ func (c Config) validate() error {
 	if c.Mail.Host != "" && (c.Mail.CodeTries < 1 || c.Mail.CodeTries > 9) {
 		wrong("mail.code_tries", "want 1 to 9")
 	}
+	if contact, err := url.Parse(c.Pages.Contact); c.Pages.Contact != "" && (err != nil || contact.Scheme != "https" && contact.Scheme != "mailto") {
+		wrong("pages.contact", "%q: want mailto:help@example.org or https://example.org/help", c.Pages.Contact)
+	}
 	if _, err := locale.Load(c.Pages.Locales, c.Pages.Languages); err != nil {
 		wrong("pages", "%v", err)
 	}
