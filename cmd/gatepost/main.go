@@ -48,6 +48,13 @@ type commands struct {
 			User int32 `arg:"" help:"The user's id."`
 		} `cmd:"" help:"End all sessions of a user, at once and everywhere."`
 	} `cmd:"" help:"Sessions."`
+	Mail struct {
+		Preview struct {
+			Language string `short:"l" help:"Language of the mail, as in de; the first on offer by default."`
+			HTML     bool   `name:"html" help:"Print the HTML instead of the text."`
+			To       string `help:"Send it to this address instead of printing it."`
+		} `cmd:"" help:"Print or send a sample of the sign-in mail."`
+	} `cmd:"" help:"Sign-in mails."`
 	Health struct {
 		URL string `default:"http://127.0.0.1:8081/healthz" help:"What to ask."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
@@ -106,6 +113,9 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	switch command {
 	case "serve":
 		return app.Run(ctx, config, app.NewLogger(config.Log, stderr))
+	case "mail preview":
+		p := c.Mail.Preview
+		return app.PreviewMail(ctx, config, app.MailPreview{Language: p.Language, HTML: p.HTML, To: p.To}, stdout)
 	case "migrate":
 		return app.Migrate(ctx, config, stdout)
 	case "check":

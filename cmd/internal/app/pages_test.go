@@ -2,6 +2,7 @@ package app
 
 import (
 	"html"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatepost/gatepost/flows/mail/devmail"
 	"github.com/gatepost/gatepost/store/storetest"
 )
 
@@ -308,5 +310,46 @@ func TestAccountSaysWhatChanged(t *testing.T) {
 	}
 	if p := b.get("/auth/signout"); !strings.Contains(p.body, "ada@example.org") || !strings.Contains(p.body, "Stay signed in") {
 		t.Errorf("sign-out page: %s", p.body)
+	}
+}
+
+// A sample of the mail, printed or sent, opens nothing.
+func TestPreviewMail(t *testing.T) {
+	sink, err := devmail.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Stop()
+	c := Default()
+	c.PublicURL, c.Mail.Host, c.Mail.TLS, c.Mail.From = "https://auth.example.org", sink.Addr(), "none", "Acme <sign-in@example.org>"
+	for _, tt := range []struct {
+		name string
+		p    MailPreview
+		want []string
+	}{
+		{"text", MailPreview{}, []string{"From: Acme", "Subject: Sign in to auth.example.org", "token=this-is-a-sample", "123 456"}},
+		{"HTML", MailPreview{HTML: true}, []string{"<!doctype html>", "123 456"}},
+		{"sent", MailPreview{To: "Ada@example.org"}, []string{"sent to ada@example.org"}},
+	} {
+		var out strings.Builder
+		if err := PreviewMail(t.Context(), c, tt.p, &out); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		for _, w := range tt.want {
+			if !strings.Contains(out.String(), w) {
+				t.Errorf("%s: no %q in %s", tt.name, w, out.String())
+			}
+		}
+	}
+	if got := sink.Messages(); len(got) != 1 || got[0].To != "ada@example.org" || got[0].Code() != "123456" {
+		t.Errorf("%+v", got)
+	}
+	for name, err := range map[string]error{
+		"two addresses": PreviewMail(t.Context(), c, MailPreview{To: "a@b.org,c@d.org"}, io.Discard),
+		"no mail":       PreviewMail(t.Context(), Default(), MailPreview{}, io.Discard),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 }

@@ -79,7 +79,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	if c.Mail.Host != "" {
-		if p.mailer, err = mail.New(c.Mail.config(), log); err != nil {
+		if p.mailer, err = mail.New(c.Mail.config(languages), log); err != nil {
 			return nil, err
 		}
 	}
@@ -137,8 +137,8 @@ func (c Config) clients(log *slog.Logger) ([]*providers.Client, error) {
 	return clients, nil
 }
 
-func (m MailConfig) config() mail.Config {
-	return mail.Config{From: m.From, Host: m.Host, TLS: m.TLS, Username: m.Username, Password: string(m.Password), HelloName: m.Hello, TemplateDir: m.Templates, CAFile: m.CAFile}
+func (m MailConfig) config(languages *locale.Languages) mail.Config {
+	return mail.Config{Languages: languages, From: m.From, Host: m.Host, TLS: m.TLS, Username: m.Username, Password: string(m.Password), HelloName: m.Hello, TemplateDir: m.Templates, CAFile: m.CAFile}
 }
 
 func (d DatabaseConfig) options() store.Options {
