@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -43,7 +44,7 @@ func (s *server) account(c echo.Context) error {
 		EmailVerified: user.EmailVerified != nil,
 		Actions: accountActions{
 			Unlink: s.url("/account/unlink", nil), EndSession: s.url("/account/end", nil),
-			EndOthers: s.url("/account/end-others", nil), EndAll: s.url("/account/end-all", nil), SignOut: s.url("/signout", nil),
+			EndOthers: s.url("/account/end-others", nil), EndAll: s.url("/account/end-all", nil), SignOut: s.url("/signout", nil), Export: s.url("/account/export", nil),
 		},
 	}
 	if text := changes[c.QueryParam("done")]; text != "" {
@@ -76,6 +77,61 @@ func (s *server) account(c echo.Context) error {
 		}
 	}
 	return s.show(c, http.StatusOK, "account", view)
+}
+
+// exported is what GET /account/export gives: everything about a person that is
+// stored here, and no secret.
+type exported struct {
+	ID            string            `json:"id"`
+	Name          string            `json:"name,omitempty"`
+	Email         string            `json:"email,omitempty"`
+	EmailVerified *time.Time        `json:"email_verified,omitempty"`
+	Image         string            `json:"image,omitempty"`
+	CreatedAt     time.Time         `json:"created_at"`
+	Accounts      []exportedAccount `json:"accounts"`
+	Sessions      []exportedSession `json:"sessions"`
+}
+
+type exportedAccount struct {
+	Provider  string    `json:"provider"`
+	ID        string    `json:"provider_account_id"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+type exportedSession struct {
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	Expires   time.Time `json:"expires"`
+}
+
+// export answers GET /account/export: a person's data, to take along.
+func (s *server) export(c echo.Context) error {
+	ctx := c.Request().Context()
+	user, _, err := s.Sessions.Current(ctx, s.cookies.session(c))
+	if errors.Is(err, flows.ErrNoSession) {
+		return &flows.Error{Code: flows.SessionRequired, Reason: "session_required"}
+	}
+	if err != nil {
+		return err
+	}
+	accounts, err := s.Sessions.Accounts(ctx, user.ID)
+	if err != nil {
+		return err
+	}
+	sessions, err := s.Sessions.List(ctx, user.ID)
+	if err != nil {
+		return err
+	}
+	entryOf(c).user = user.ID
+	out := exported{ID: strconv.Itoa(int(user.ID)), Name: user.Name, Email: user.Email, EmailVerified: user.EmailVerified, Image: user.Image, CreatedAt: user.CreatedAt}
+	for _, a := range accounts {
+		out.Accounts = append(out.Accounts, exportedAccount{a.Provider, a.ProviderAccountID, a.CreatedAt})
+	}
+	for _, v := range sessions {
+		out.Sessions = append(out.Sessions, exportedSession{v.CreatedAt, v.UpdatedAt, v.Expires})
+	}
+	c.Response().Header().Set("Content-Disposition", `attachment; filename="account.json"`)
+	return c.JSONPretty(http.StatusOK, out, "  ")
 }
 
 // logo is the picture of a provider, ours and local: no third party learns who

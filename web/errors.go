@@ -114,6 +114,9 @@ func (s *server) showProblem(c echo.Context, p problem) error {
 	view := errorView{page: s.page(c, ""), Problem: p}
 	view.Title = p.Title
 	view.Problem.Action, view.Problem.ActionLabel = s.url("/signin", nil), view.words.Text("signin.button")
+	if p.Reason == flows.ReasonLastWayIn {
+		view.Problem.Action, view.Problem.ActionLabel = s.url("/account", nil), view.words.Text("account.title")
+	}
 	return s.show(c, p.Status, "error", view)
 }
 
@@ -122,7 +125,7 @@ func (s *server) showProblem(c echo.Context, p problem) error {
 // (security P-4).
 func (s *server) errorPage(c echo.Context) error {
 	code, reason := c.QueryParam("error"), c.QueryParam("reason")
-	if retryable[flows.Code(code)] {
+	if retryable[flows.Code(code)] && reason != flows.ReasonLastWayIn { // whose remedy is on the account page
 		return s.redirect(c, s.url("/signin", c.QueryParams()))
 	}
 	p := problemFor(s.language(c), code, reason)

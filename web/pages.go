@@ -182,4 +182,4 @@ type sessionRow struct {
 	Since, Used time.Time // Used is a day: use is written down seldom
 }
 
-type accountActions struct{ Unlink, EndSession, EndOthers, EndAll, SignOut string }
+type accountActions struct{ Unlink, EndSession, EndOthers, EndAll, SignOut, Export string }

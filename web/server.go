@@ -102,6 +102,7 @@ func New(c Config) (http.Handler, error) {
 	g.Match(both, "/error", s.errorPage)
 	g.POST("/_log", s.clientLog)
 	g.Match(both, "/account", s.account)
+	g.Match(both, "/account/export", s.export)
 	g.POST("/account/unlink", s.unlink)
 	g.POST("/account/end", s.endSession)
 	g.POST("/account/end-others", s.endOtherSessions)

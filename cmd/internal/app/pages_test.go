@@ -1,6 +1,7 @@
 package app
 
 import (
+	"encoding/json"
 	"html"
 	"io"
 	"net/url"
@@ -351,5 +352,38 @@ func TestPreviewMail(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// The last way in cannot be removed, not even by a page that is out of date;
+// the page that says so leads back to the account.
+func TestLastWayIn(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.get(b.answer("google", "1004")) // no proven address
+	p := b.follow(b.post("/auth/account/unlink", "id", "1"))
+	if p.status != 409 || !strings.Contains(p.body, "only way in") || !strings.Contains(p.body, `href="`+s.URL+`/auth/account"`) {
+		t.Errorf("%d %s", p.status, p.body)
+	}
+}
+
+// S-13: what is stored about a person, for that person, and no token.
+func TestExport(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	if p := b.get("/auth/account/export"); !strings.Contains(p.location, "error=SessionRequired") {
+		t.Errorf("a stranger: %d %s", p.status, p.body)
+	}
+	b.get(b.answer("google", "1001"))
+	p := b.get("/auth/account/export")
+	var got struct {
+		ID, Email          string
+		Accounts, Sessions []map[string]string
+	}
+	if err := json.Unmarshal([]byte(p.body), &got); err != nil || got.ID != "1" || got.Email != "ada@example.org" || len(got.Accounts) != 1 || got.Accounts[0]["provider"] != "google" || len(got.Sessions) != 1 {
+		t.Errorf("%v %s", err, p.body)
+	}
+	if strings.Contains(p.body, "token") || !strings.HasPrefix(p.header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("%s %s", p.header.Get("Content-Disposition"), p.body)
 	}
 }
