@@ -2,12 +2,10 @@
 // axe, and an independent OpenID provider against the product's own binary.
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { readFileSync } from 'node:fs';
 import Provider from 'oidc-provider';
-import { artifacts, build, dir, freePorts, launch, run, start, stopAll } from './world.mjs';
+import { build, dir, freePorts, launch, run, start, stopAll } from './world.mjs';
+import { look } from './look.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 let browser, port, database;
 
 before(async () => {
@@ -24,17 +22,6 @@ after(async () => {
 });
 
 const at = (n, path = '/') => `http://localhost:${port + n}${path}`;
-
-// look takes a picture and asks axe, in light and in dark.
-async function look(page, name) {
-  for (const colorScheme of ['dark', 'light']) {
-    await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: `${artifacts}/${name}-${colorScheme}.png`, fullPage: true });
-    // Our own policy forbids scripts, so axe comes in through the debugger.
-    const found = await page.evaluate(`${axe}; axe.run(document).then((r) => r.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.target).join(' ')))`);
-    assert.deepEqual(found, [], `${name} in ${colorScheme}`);
-  }
-}
 
 test('a person signs in with a provider, sees who they are, and signs out', async () => {
   const page = await (await browser.newContext()).newPage();

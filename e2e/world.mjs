@@ -1,16 +1,14 @@
 // Starts what the tests talk to, and ends it by pid.
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
-import { accessSync, constants, mkdtempSync, mkdirSync, chmodSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, chmodSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import net from 'node:net';
 import { chromium } from 'playwright-core';
 
-const root = new URL('..', import.meta.url).pathname;
+export const root = new URL('..', import.meta.url).pathname;
 const running = [];
-export const artifacts = join(root, 'e2e', 'artifacts');
-mkdirSync(artifacts, { recursive: true });
 const scratch = mkdtempSync(join(tmpdir(), 'gatepost-e2e-'));
 chmodSync(scratch, 0o755); // Postgres runs as another user when we are root
 

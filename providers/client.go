@@ -95,6 +95,10 @@ func (c *Client) Brand() string { return c.doc.Brand }
 // FormPost reports that the provider posts its answer.
 func (c *Client) FormPost() bool { return c.doc.ResponseMode == "form_post" }
 
+// RefusesEmbedded reports that the provider signs nobody in inside another app's
+// browser.
+func (c *Client) RefusesEmbedded() bool { return c.doc.RefusesEmbedded }
+
 // Document is the catalogue's entry, with this configuration applied.
 func (c *Client) Document() Provider { return c.doc }
 

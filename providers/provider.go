@@ -60,6 +60,8 @@ type Provider struct {
 	Nonce        bool              `yaml:"nonce"`
 	ResponseMode string            `yaml:"response_mode"` // query, form_post
 	CallbackJSON []string          `yaml:"callback_json"` // answer fields that are JSON
+	// RefusesEmbedded: signs nobody in inside another app's browser.
+	RefusesEmbedded bool `yaml:"refuses_embedded"`
 
 	ClientIDParam     string            `yaml:"client_id_param"`
 	ClientSecretParam string            `yaml:"client_secret_param"`

@@ -1,8 +1,6 @@
 package web
 
 import (
-	"embed"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,6 +22,9 @@ type Config struct {
 	CookieDomain   string // "" for host-only cookies
 	TrustedProxies []netip.Prefix
 	SiteName       string
+	Logo           string // a picture for the head of every page; \"\" for none
+	Stylesheet     string // loaded after ours; \"\" for none
+	Contact        string // URL for people who are stuck; \"\" for none
 	TemplateDir    string // "" for the built-in pages
 	Languages      *locale.Languages
 	FormOrigins    []string // further origins a sign-in may lead through (CSP form-action)
@@ -59,12 +60,11 @@ type server struct {
 	Config
 	public  *url.URL
 	pages   *pages
+	assets  assets
+	logos   map[string]string
 	cookies *cookies
 	guesses *limiter
 }
-
-//go:embed static
-var static embed.FS
 
 // New gives the handler for everything under the base path, and / which leads
 // there. Nothing is read from the network or the database.
@@ -77,7 +77,15 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: c, public: public, pages: p, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites), guesses: newLimiter()}
+	a, err := loadAssets(c.Logo, c.Stylesheet)
+	if err != nil {
+		return nil, err
+	}
+	l, err := logos()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{Config: c, public: public, pages: p, assets: a, logos: l, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites), guesses: newLimiter()}
 
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -111,6 +119,7 @@ func New(c Config) (http.Handler, error) {
 	g.Match(both, "/error", s.errorPage)
 	g.POST("/_log", s.clientLog)
 	g.Match(both, "/account", s.account)
+	g.Match(both, "/account/export", s.export)
 	g.POST("/account/unlink", s.unlink)
 	g.POST("/account/end", s.endSession)
 	g.POST("/account/end-others", s.endOtherSessions)
@@ -125,9 +134,7 @@ func New(c Config) (http.Handler, error) {
 		g.Match(both, "/account/tokens", s.tokens)
 		g.POST("/account/tokens", s.makeToken)
 	}
-	if err := s.serveStatic(g); err != nil {
-		return nil, err
-	}
+	s.assets.serve(g)
 	pages := s.harden(e)
 	if c.Gate == nil {
 		return pages, nil
@@ -140,29 +147,6 @@ func New(c Config) (http.Handler, error) {
 		}
 		pages.ServeHTTP(w, r)
 	}), nil
-}
-
-// serveStatic gives each embedded file a route of its own: no wildcard reaches
-// the file system (security K-E4).
-func (s *server) serveStatic(g *echo.Group) error {
-	return fs.WalkDir(static, "static", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		body, err := static.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		mime := "text/css; charset=utf-8"
-		if strings.HasSuffix(name, ".svg") {
-			mime = "image/svg+xml"
-		}
-		g.Match([]string{http.MethodGet, http.MethodHead}, "/"+name, func(c echo.Context) error {
-			c.Response().Header().Set("Cache-Control", "public, max-age=3600")
-			return c.Blob(http.StatusOK, mime, body)
-		})
-		return nil
-	})
 }
 
 // clientIP believes X-Forwarded-For only from the listed proxies. An empty list

@@ -64,6 +64,13 @@ type commands struct {
 		Method  string `arg:"" help:"As in GET."`
 		URL     string `arg:"" help:"As in https://app.example.org/admin."`
 	} `cmd:"" help:"Say whether the gate lets a request pass, and by which rule."`
+	Mail struct {
+		Preview struct {
+			Language string `short:"l" help:"Language of the mail, as in de; the first on offer by default."`
+			HTML     bool   `name:"html" help:"Print the HTML instead of the text."`
+			To       string `help:"Send it to this address instead of printing it."`
+		} `cmd:"" help:"Print or send a sample of the sign-in mail."`
+	} `cmd:"" help:"Sign-in mails."`
 	Health struct {
 		URL string `placeholder:"URL" help:"What to ask; by default /healthz where GATEPOST_ADMIN_LISTEN says."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
@@ -155,6 +162,9 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	switch command {
 	case "serve":
 		return app.Run(ctx, config, app.NewLogger(config.Log, stderr))
+	case "mail preview":
+		p := c.Mail.Preview
+		return app.PreviewMail(ctx, config, app.MailPreview{Language: p.Language, HTML: p.HTML, To: p.To}, stdout)
 	case "migrate":
 		return app.Migrate(ctx, config, stdout)
 	case "why <method> <url>":

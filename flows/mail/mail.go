@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 var (
@@ -30,6 +32,7 @@ type Config struct {
 	Password    string
 	HelloName   string // "" is the domain of From
 	TemplateDir string // link.txt and link.html in it replace the built-in ones
+	Languages   *locale.Languages
 	CAFile      string // further roots for the server's certificate
 	QueueSize   int    // 0 is 1000
 	Attempts    int    // 0 is 5
@@ -37,17 +40,19 @@ type Config struct {
 
 // Link is one sign-in mail.
 type Link struct {
-	To      string // exactly one address, as flows.ParseAddress gives it
-	URL     string
-	Code    string // six digits
-	Site    string // host that the person signs in to
-	Expires time.Duration
+	To       string // exactly one address, as flows.ParseAddress gives it
+	URL      string
+	Code     string // six digits
+	Site     string // host that the person signs in to
+	Language string // tag of the language of whoever asked
+	Expires  time.Duration
 }
 
 // Mailer is a bounded queue and the connection to the server behind it.
 type Mailer struct {
 	smtp      *smtpClient
 	templates *templates
+	languages *locale.Languages
 	log       *slog.Logger
 	attempts  int
 	queue     chan job
@@ -69,11 +74,11 @@ type job struct {
 // *ConfigError, joined.
 func New(c Config, log *slog.Logger) (*Mailer, error) {
 	s, err := newSMTPClient(c)
-	t, templateErr := newTemplates(c.TemplateDir)
+	t, templateErr := newTemplates(c.TemplateDir, c.Languages.Match(""))
 	if err := errors.Join(err, templateErr); err != nil {
 		return nil, err
 	}
-	m := &Mailer{smtp: s, templates: t, log: log, attempts: c.Attempts, backoff: time.Second}
+	m := &Mailer{smtp: s, templates: t, languages: c.Languages, log: log, attempts: c.Attempts, backoff: time.Second}
 	if m.attempts <= 0 {
 		m.attempts = 5
 	}
@@ -170,6 +175,9 @@ func (m *Mailer) Check(ctx context.Context) error {
 	session.Quit()
 	return nil
 }
+
+// SendNow sends l at once, past the queue, and says what came of it.
+func (m *Mailer) SendNow(ctx context.Context, l Link) error { return m.attempt(ctx, l) }
 
 // deliver tries until the mail is accepted, refused for good, or too late to be
 // of use.

@@ -8,10 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/flows/mail"
 	"github.com/gatepost/gatepost/store"
 )
@@ -77,7 +80,7 @@ func Check(ctx context.Context, c Config, out io.Writer) (failed int) {
 		fmt.Fprintf(out, "      redirect URI to register for %s: %s%s/callback/%s\n", p.ID(), c.PublicURL, c.BasePath, p.ID())
 	}
 	if c.Mail.Host != "" {
-		m, err := mail.New(c.Mail.config(), slog.New(slog.DiscardHandler))
+		m, err := c.mailer(slog.New(slog.DiscardHandler))
 		if err == nil {
 			err = m.Check(ctx)
 		}
@@ -144,6 +147,58 @@ func (c Config) checkDatabase(ctx context.Context, r *report) {
 		err = fmt.Errorf("the database's is %s ahead of ours; run NTP on both machines", ahead.Round(time.Second))
 	}
 	r.say("clock", err)
+}
+
+// mailer is a mailer of its own, for commands.
+func (c Config) mailer(log *slog.Logger) (*mail.Mailer, error) {
+	languages, err := locale.Load(c.Pages.Locales, c.Pages.Languages)
+	if err != nil {
+		return nil, err
+	}
+	return mail.New(c.Mail.config(languages), log)
+}
+
+// A MailPreview is a sample of the sign-in mail.
+type MailPreview struct {
+	Language string // tag; "" is the first on offer
+	HTML     bool   // print the HTML, else the text
+	To       string // send it there instead
+}
+
+// PreviewMail prints or sends a sign-in mail whose link and code open nothing.
+func PreviewMail(ctx context.Context, c Config, p MailPreview, out io.Writer) error {
+	if c.Mail.Host == "" {
+		return errors.New("mail is off: set mail.host")
+	}
+	m, err := c.mailer(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	public, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return err
+	}
+	sample := mail.Link{URL: c.PublicURL + c.BasePath + "/callback/email?token=this-is-a-sample", Code: "123456", Site: public.Host, Language: p.Language, Expires: c.Mail.LinkTTL}
+	if p.To != "" {
+		if sample.To, err = flows.ParseAddress(p.To); err != nil {
+			return err
+		}
+		if err := m.SendNow(ctx, sample); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "sent to %s\n", sample.To)
+		return nil
+	}
+	subject, text, html, err := m.Parts(sample)
+	switch {
+	case err != nil:
+		return err
+	case p.HTML:
+		_, err = out.Write(html)
+	default:
+		_, err = fmt.Fprintf(out, "From: %s\nSubject: %s\n\n%s", c.Mail.From, subject, text)
+	}
+	return err
 }
 
 // Store opens the database for the administrative commands, which want to be

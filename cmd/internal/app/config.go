@@ -105,10 +105,13 @@ const (
 
 // PagesConfig says what people see.
 type PagesConfig struct {
-	SiteName  string   `yaml:"site_name"`
-	Templates string   `yaml:"templates"`
-	Languages []string `yaml:"languages"` // those offered, the first for strangers; empty is all
-	Locales   string   `yaml:"locales"`
+	SiteName   string   `yaml:"site_name"`
+	Logo       string   `yaml:"logo"`
+	Stylesheet string   `yaml:"stylesheet"`
+	Contact    string   `yaml:"contact"` // mailto: or https:
+	Templates  string   `yaml:"templates"`
+	Languages  []string `yaml:"languages"` // those offered, the first for strangers; empty is all
+	Locales    string   `yaml:"locales"`
 }
 
 // LogConfig says what goes to standard error.

@@ -147,6 +147,7 @@ func TestMistakes(t *testing.T) {
 		{"rule out of the cookie's reach", good + "trusted_proxies: [127.0.0.1/32]\ngate: {rules: [{host: a.example.com, allow: signed-in}]}\n", "c.yaml:5:23: gate.rules[0].host[0]: a.example.com does not see the sign-in's cookie"},
 		{"rule with an unknown group", good + "trusted_proxies: [127.0.0.1/32]\ngate: {rules: [{allow: group:admins}]}\n", "c.yaml:5:24: gate.rules[0].allow: \"group:admins\": there is no group"},
 		{"gate without proxy", good + "gate: {rules: [{allow: signed-in}]}\n", "c.yaml: trusted_proxies: is empty, so no proxy may ask the gate"},
+		{"contact that is a script", good + "pages: {contact: 'javascript:alert(1)'}\n", "c.yaml:4:18: pages.contact: \"javascript:alert(1)\": want mailto:"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Chdir(dir)

@@ -80,7 +80,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	if c.Mail.Host != "" {
-		if p.mailer, err = mail.New(c.Mail.config(), log); err != nil {
+		if p.mailer, err = mail.New(c.Mail.config(languages), log); err != nil {
 			return nil, err
 		}
 	}
@@ -96,7 +96,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	p.metrics = newMetrics(p)
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
-		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
+		SiteName: c.Pages.SiteName, Logo: c.Pages.Logo, Stylesheet: c.Pages.Stylesheet, Contact: c.Pages.Contact, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
 		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log, Observe: p.metrics.observe,
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Now: time.Now},
 	}
@@ -158,8 +158,8 @@ func (c Config) client(p ProviderConfig, log *slog.Logger) (*providers.Client, e
 	}, providers.HTTPOptions{Dev: c.Dev, Contact: c.PublicURL, Log: log})
 }
 
-func (m MailConfig) config() mail.Config {
-	return mail.Config{From: m.From, Host: m.Host, TLS: m.TLS, Username: m.Username, Password: string(m.Password), HelloName: m.Hello, TemplateDir: m.Templates, CAFile: m.CAFile}
+func (m MailConfig) config(languages *locale.Languages) mail.Config {
+	return mail.Config{Languages: languages, From: m.From, Host: m.Host, TLS: m.TLS, Username: m.Username, Password: string(m.Password), HelloName: m.Hello, TemplateDir: m.Templates, CAFile: m.CAFile}
 }
 
 func (d DatabaseConfig) options() store.Options {

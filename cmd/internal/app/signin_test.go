@@ -115,7 +115,9 @@ func newSiteWith(t *testing.T, dsn, host string, ids []string, change func(*Conf
 		t.Fatal(err)
 	}
 	t.Cleanup(p.store.Close)
-	go p.mailer.Run(ctx)
+	if p.mailer != nil {
+		go p.mailer.Run(ctx)
+	}
 	go p.cache.Run(ctx)
 	handler, s.parts = p.handler, p
 	return s
@@ -428,6 +430,8 @@ func TestConflictLeadsToLinking(t *testing.T) {
 	}
 	if p := b.follow(second); !strings.Contains(p.body, "You have been here before") || !strings.Contains(p.body, "Sign in with Google") || strings.Contains(p.body, "Sign in with GitHub") {
 		t.Fatalf("%s", p.body)
+	} else if strings.Contains(p.body, "Sign in with Apple") || !strings.Contains(p.body, "You signed in with <strong><bdi>Google") || !strings.Contains(p.body, `value="ada@example.org"`) {
+		t.Errorf("the page does not name the way in: %s", p.body)
 	}
 	if p := b.get(b.answer("google", "1001")); p.location != s.URL+"/there" {
 		t.Errorf("after the proof: %s", p.location)

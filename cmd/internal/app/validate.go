@@ -40,8 +40,7 @@ func (c Config) validate(m *mistakes) {
 	c.validateServer(m)
 	c.validateDatabase(m)
 	c.validateSession(m)
-	c.validateMail(m)
-	c.validatePages(m)
+	c.validateMail(m, c.validatePages(m))
 	if new(slog.Level).UnmarshalText([]byte(c.Log.Level)) != nil {
 		m.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	}
@@ -50,15 +49,22 @@ func (c Config) validate(m *mistakes) {
 	c.validateGate(m)
 }
 
-func (c Config) validatePages(m *mistakes) {
+// validatePages returns the languages, or English alone when they are wrong.
+func (c Config) validatePages(m *mistakes) *locale.Languages {
+	if contact, err := url.Parse(c.Pages.Contact); c.Pages.Contact != "" && (err != nil || contact.Scheme != "https" && contact.Scheme != "mailto") {
+		m.wrong("pages.contact", "%q: want mailto:help@example.org or https://example.org/help", c.Pages.Contact)
+	}
 	languages, err := locale.Load(c.Pages.Locales, c.Pages.Languages)
 	if err != nil {
 		m.wrong("pages.languages", "%v", err)
-		return
+		if languages, err = locale.Load("", []string{"en"}); err != nil {
+			panic(err) // a text of ours, which a test finds
+		}
 	}
 	for _, err := range each(web.CheckTemplates(c.Pages.Templates, languages)) {
 		m.add("pages.templates", "%v", err)
 	}
+	return languages
 }
 
 func (c Config) validateServer(m *mistakes) {
@@ -158,14 +164,14 @@ func (c Config) validateSession(m *mistakes) {
 	}
 }
 
-func (c Config) validateMail(m *mistakes) {
+func (c Config) validateMail(m *mistakes, languages *locale.Languages) {
 	mc := c.Mail
 	if mc.Host == "" {
 		return
 	}
 	m.oneOf("mail.bind", mc.Bind, bindAsk, bindBrowser)
 	m.oneOf("mail.tls", mc.TLS, "starttls", "tls", "none")
-	if _, err := mail.New(mc.config(), slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := mail.New(mc.config(languages), slog.New(slog.DiscardHandler)); err != nil {
 		for _, err := range each(err) {
 			if e, ok := errors.AsType[*mail.ConfigError](err); ok {
 				m.wrong("mail."+e.Key, "%s", e.Text)
