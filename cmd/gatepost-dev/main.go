@@ -142,7 +142,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	case err := <-done:
 		return err
 	case <-pg.Done():
-		return errors.New("Postgres has ended; start again")
+		return errors.New("its Postgres has ended; start again")
 	}
 }
 

@@ -425,7 +425,7 @@ func (a account) reaches(dir string) error {
 			return err
 		}
 		if owner := info.Sys().(*syscall.Stat_t); int(owner.Uid) != a.uid && info.Mode().Perm()&0o001 == 0 {
-			return fmt.Errorf("Postgres runs as another user than root, whom %s keeps out; choose another place than %s", up, dir)
+			return fmt.Errorf("%s: Postgres runs as another user than root, whom %s keeps out; choose another place", dir, up)
 		}
 		if up == filepath.Dir(up) {
 			break
