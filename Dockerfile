@@ -5,7 +5,8 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o /out/ ./cmd/gatepost ./cmd/gatepost-dev
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/gatepost/gatepost/cmd/internal/app.release=$VERSION" -o /out/ ./cmd/gatepost ./cmd/gatepost-dev
 
 FROM debian:stable-slim AS gatepost-dev
 # Only the binaries of Postgres are wanted, not a cluster on port 5432.

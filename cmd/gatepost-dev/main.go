@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,7 +30,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	go func() { <-ctx.Done(); stop() }() // a second signal ends at once
+	forgetOtherDatabases()
 	var o options
 	flag.IntVar(&o.port, "port", 8080, "first of four `ports` in a row")
 	flag.StringVar(&o.host, "host", "localhost", "`address` to listen on; 0.0.0.0 in a container whose ports lead to loopback")
@@ -40,6 +42,16 @@ func main() {
 	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "gatepost-dev: %v\n", err)
 		os.Exit(1)
+	}
+}
+
+// forgetOtherDatabases drops the variables that libpq's programs, and so our
+// driver, take settings of connections from. They are meant for another server.
+func forgetOtherDatabases() {
+	for _, e := range os.Environ() {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "PG") {
+			os.Unsetenv(name)
+		}
 	}
 }
 
@@ -75,6 +87,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	}
 	defer closeAll(listeners)
 	pg, err := devpg.Start(ctx, devpg.Options{Dir: o.dir})
+	if errors.Is(err, devpg.ErrInUse) {
+		return fmt.Errorf("%w; choose another place with -dir", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -127,7 +142,12 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if ip := listeners[1].Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
 		fmt.Fprintf(out, "  Listening on %s: whoever reaches these ports can sign in as anybody.\n\n", ip)
 	}
-	return <-done
+	select {
+	case err := <-done:
+		return err
+	case <-pg.Done():
+		return errors.New("its Postgres has ended; start again")
+	}
 }
 
 // application is the demo, with its protected pages behind the gate.

@@ -59,6 +59,9 @@ func TestTheWorld(t *testing.T) {
 	}
 	os.Chmod(dir, 0o755) // Postgres runs as another user when we are root
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Setenv("PGTZ", "nonsense")
+	t.Setenv("PGOPTIONS", "-c nonsense=1")
+	forgetOtherDatabases()
 	for _, tt := range []struct {
 		host string
 		warn bool
@@ -90,6 +93,9 @@ func TestTheWorld(t *testing.T) {
 		}
 		if err := run(ctx, options{host: tt.host, port: port, dir: dir}, io.Discard); err == nil || !strings.Contains(err.Error(), "-port") {
 			t.Errorf("a second one on the same ports: %v", err)
+		}
+		if err := run(ctx, options{host: tt.host, port: freePorts(t, 4), dir: dir}, io.Discard); err == nil || !strings.Contains(err.Error(), "-dir") {
+			t.Errorf("a second one in the same folder: %v", err)
 		}
 		stop()
 		if err := <-done; err != nil {

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -104,7 +103,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stdout, app.NewKey())
 		return 0
 	case "version":
-		fmt.Fprintln(stdout, version())
+		fmt.Fprintln(stdout, app.Version())
 		return 0
 	case "health":
 		return report(stderr, health(ctx, cmp.Or(c.Health.URL, healthURL(environ))))
@@ -297,12 +296,4 @@ func health(ctx context.Context, url string) error {
 		return fmt.Errorf("%s answered %d", url, resp.StatusCode)
 	}
 	return nil
-}
-
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "unknown"
-	}
-	return info.Main.Version
 }

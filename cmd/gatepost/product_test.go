@@ -42,12 +42,13 @@ func TestProduct(t *testing.T) {
 	if m == nil {
 		t.Fatal("the Dockerfile builds otherwise")
 	}
-	build := osexec.Command("go", "build", "-trimpath", "-ldflags", string(m[1]), "-o", filepath.Join(root, "gatepost"), ".")
+	build := osexec.Command("go", "build", "-trimpath", "-ldflags", strings.ReplaceAll(string(m[1]), "$VERSION", "v1.2.3"), "-o", filepath.Join(root, "gatepost"), ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	i := image{root}
+	t.Run("version", i.version)
 	t.Run("static and small", i.staticAndSmall)
 	t.Run("from nothing to ready", i.fromNothing)
 	t.Run("drain", i.drain)
@@ -68,6 +69,14 @@ func (i image) command(environ []string, args ...string) (*osexec.Cmd, *bytes.Bu
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65532, Gid: 65532}
 	}
 	return cmd, out
+}
+
+// U-5: what --build-arg VERSION says is what the image answers.
+func (i image) version(t *testing.T) {
+	cmd, out := i.command(nil, "version")
+	if err := cmd.Run(); err != nil || out.String() != "v1.2.3\n" {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 // U-5, U-6

@@ -61,6 +61,9 @@ func newTemplates(dir string, language *locale.Language) (*templates, error) {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			return nil, wrong("templates", "there is no folder %s", dir)
 		}
+		if file := replacesNothing(dir); file != "" {
+			return nil, wrong("templates", "%s replaces nothing; the mail is link.txt and link.html", file)
+		}
 	}
 	text, err := source(dir, "link.txt")
 	if err != nil {
@@ -82,6 +85,19 @@ func newTemplates(dir string, language *locale.Language) (*templates, error) {
 		return nil, wrong("templates", "%v", err)
 	}
 	return t, nil
+}
+
+// replacesNothing finds a template that is none of ours: its name is misspelt.
+func replacesNothing(dir string) string {
+	for _, ending := range []string{".txt", ".html"} {
+		files, _ := filepath.Glob(filepath.Join(dir, "*"+ending))
+		for _, file := range files {
+			if filepath.Base(file) != "link"+ending {
+				return file
+			}
+		}
+	}
+	return ""
 }
 
 // source is the operator's own template where there is one, and ours.

@@ -396,7 +396,13 @@ func TestRefusedConfigurations(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "link.txt"), []byte("{{.Name}}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	misnamed := t.TempDir()
+	if err := os.WriteFile(filepath.Join(misnamed, "links.txt"), []byte("{{.URL}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]Config{
+		"template that is none":   {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: misnamed},
+		"no such folder":          {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: filepath.Join(dir, "none")},
 		"no sender":               {Host: "127.0.0.1:25"},
 		"two senders":             {From: "a@b.org, c@d.org", Host: "127.0.0.1:25"},
 		"no port":                 {From: "a@b.org", Host: "mail.example.org"},

@@ -215,3 +215,30 @@ func TestMistakesInTheEnvironment(t *testing.T) {
 		t.Errorf("got\n%v\nwant\n%s", err, strings.Join(want, "\n"))
 	}
 }
+
+// Whatever the file holds, it is read or refused line by line with the file's
+// name.
+func FuzzFile(f *testing.F) {
+	raw, err := os.ReadFile(example)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{string(raw), "? [x]\n: y\n", "providers: &a [*a]\n", "providers:\n- override: &a {scopes: *a}\n", "mail: &m {host: x}\nlog: *m\n", "keys: !!binary x\n",
+		"providers: [{id: google, override: {map: {id: [a, {value: b}]}, success: {path: x, equals: 1}}}]\n", "<<: {dev: true}\n", "session: {idle: 9223372036854775807h}\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		c, m := Default(), &mistakes{file: "c.yaml"}
+		if err := c.readBytes(raw, m); err == nil {
+			c.resolveSecrets(environment{}, m)
+			c.validate(m)
+		} else if !strings.HasPrefix(err.Error(), "c.yaml:") {
+			t.Errorf("%q: %v", raw, err)
+		}
+		for _, found := range m.found {
+			if where := m.where(found); !strings.HasPrefix(where, "c.yaml") {
+				t.Errorf("%q: %s: %s", raw, where, found.text)
+			}
+		}
+	})
+}

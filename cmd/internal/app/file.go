@@ -26,6 +26,10 @@ func (c *Config) readFile(path string, m *mistakes) error {
 	case err != nil:
 		return fmt.Errorf("%s: %s", path, cause(err))
 	}
+	return c.readBytes(raw, m)
+}
+
+func (c *Config) readBytes(raw []byte, m *mistakes) error {
 	root, err := parse(raw, m)
 	if err != nil {
 		return err

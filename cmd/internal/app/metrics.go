@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -165,15 +167,21 @@ func (m *metrics) noteDrift(ahead time.Duration, log *slog.Logger) {
 	}
 }
 
+// release is set by the linker where there is no repository to read it from.
+var release string
+
+// Version is what this binary was built from.
+func Version() string { version, _, _ := buildInfo(); return version }
+
 func buildInfo() (version, revision, goVersion string) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown", "unknown", "unknown"
+		return cmp.Or(release, "unknown"), "unknown", runtime.Version()
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			revision = s.Value
 		}
 	}
-	return info.Main.Version, revision, info.GoVersion
+	return cmp.Or(release, info.Main.Version), revision, info.GoVersion
 }
