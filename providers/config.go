@@ -175,22 +175,28 @@ func secureURL(u *url.URL, loopback bool) bool {
 
 var (
 	optional    = regexp.MustCompile(`\[([^\[\]]*\{[a-z_]+\}[^\[\]]*)\]`)
-	placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
+	placeholder = regexp.MustCompile(`\{([a-z_]+)\}/?`)
 	guid        = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
 
 func isGUID(s string) bool { return guid.MatchString(s) }
 
-// expand fills {x} in, and drops [..{x}..] where x is empty.
+// expand fills {x} in, and drops [..{x}..] where x is empty. A value that ends
+// with the slash that follows it gives one slash, not two (OpenID Connect
+// Discovery §4.1).
 func expand(tmpl string, params map[string]string) string {
 	fill := func(s string) (out string, complete bool) {
 		complete = true
 		out = placeholder.ReplaceAllStringFunc(s, func(m string) string {
-			v, ok := params[m[1:len(m)-1]]
+			name, slash := strings.CutSuffix(m, "/")
+			v, ok := params[name[1:len(name)-1]]
 			if !ok {
 				return m
 			}
 			complete = complete && v != ""
+			if slash {
+				return strings.TrimSuffix(v, "/") + "/"
+			}
 			return v
 		})
 		return out, complete
