@@ -196,6 +196,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	go p.cache.Run(background)
 	go sweep(background, p.store, log)
+	discover(background, p.clients, log)
 	log.Info("serving", "public_url", c.PublicURL, "listen", listener.Addr().String())
 	select {
 	case err := <-failed:
@@ -218,6 +219,17 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 func newServer(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 32 << 10}
+}
+
+// discover has the providers' metadata fetched, without waiting for it.
+func discover(ctx context.Context, clients []*providers.Client, log *slog.Logger) {
+	for _, c := range clients {
+		go func() {
+			if err := c.Discover(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("provider does not answer; it is asked again when somebody signs in", "provider", c.ID(), "err", err.Error())
+			}
+		}()
+	}
 }
 
 func sweep(ctx context.Context, s *store.Store, log *slog.Logger) {
