@@ -234,26 +234,46 @@ func (c *Client) getJSON(ctx context.Context, from string) (map[string]any, erro
 	return object, nil
 }
 
-var errNoKey = errors.New("signed with a key that the provider does not publish")
+var (
+	errNoKey     = errors.New("signed with a key that the provider does not publish")
+	errSignature = errors.New("the signature is wrong")
+)
 
-// key finds the key for an ID token. Only jwks_uri is ever asked; an unknown kid
-// may be a rotation, so the set is fetched again, at most every 30 s however
-// many such tokens come (security O-13, O-23, O-24).
-func (c *Client) key(ctx context.Context, uri, kid, alg string) (any, error) {
+// verify returns the payload of signed if a key of the provider's made it. Only
+// jwks_uri is ever asked. No key that fits, and none that verifies, may both be a
+// rotation, since not everybody gives a new key a new kid; so the set is fetched
+// again, at most every 30 s however many such tokens come (security O-13, O-23,
+// O-24).
+func (c *Client) verify(ctx context.Context, signed *jose.JSONWebSignature, uri string) ([]byte, error) {
 	fetch := func(ctx context.Context) (jose.JSONWebKeySet, error) { return c.fetchKeys(ctx, uri) }
 	set, err := c.keys.get(ctx, c.now, keyAges, fetch)
 	if err != nil {
 		return nil, err
 	}
-	if k, err := pickKey(set, kid, alg); err == nil {
-		return k, nil
+	if payload, err := verifyBy(set, signed); err == nil {
+		return payload, nil
 	}
 	set, failure := c.keys.newer(ctx, c.now, fetch)
-	k, err := pickKey(set, kid, alg)
+	payload, err := verifyBy(set, signed)
 	if err != nil && failure != nil {
 		return nil, failure
 	}
-	return k, err
+	return payload, err
+}
+
+// verifyBy tries the keys of set that fit the header of signed.
+func verifyBy(set jose.JSONWebKeySet, signed *jose.JSONWebSignature) ([]byte, error) {
+	header := signed.Signatures[0].Header
+	keys := fittingKeys(set, header.KeyID, header.Algorithm)
+	if len(keys) == 0 {
+		return nil, errNoKey
+	}
+	for _, k := range keys {
+		if payload, err := signed.Verify(k); err == nil {
+			return payload, nil
+		}
+	}
+	return nil, errSignature
 }
 
 func (c *Client) fetchKeys(ctx context.Context, uri string) (set jose.JSONWebKeySet, err error) {

@@ -229,13 +229,17 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.keys = []jose.JSONWebKey{public(otherKey.Public(), "k2")}
+	signed, err := jose.ParseSignedCompact(sign(jose.RS256, otherKey, "k2", map[string]any{}), []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		t.Fatal(err)
+	}
 	hits, let := o.hold(t, keysPath)
 	var failures []error
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			_, err := c.key(t.Context(), o.URL+keysPath, "k2", "RS256")
+			_, err := c.verify(t.Context(), signed, o.URL+keysPath)
 			mu.Lock()
 			defer mu.Unlock()
 			failures = append(failures, err)
@@ -246,6 +250,59 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 	all.Wait()
 	if err := errors.Join(failures...); err != nil || hits.Load() != 1 {
 		t.Errorf("%d requests, %v", hits.Load(), err)
+	}
+}
+
+// O-24: a new key need not have a new kid, or one at all; and a signature that
+// stays wrong costs one look in 30 s (O-23).
+func TestKeyRotationUnderTheSameName(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		kid  string
+		keys []jose.JSONWebKey
+		want Reason
+	}{
+		{"the same kid", "k1", []jose.JSONWebKey{public(otherKey.Public(), "k1")}, ""},
+		{"no kid", "", []jose.JSONWebKey{public(otherKey.Public(), "")}, ""},
+		{"the same kid, beside the old key", "k1", []jose.JSONWebKey{public(rsaKey.Public(), "k1"), public(otherKey.Public(), "k1")}, ""},
+		{"no kid, beside the old key", "", []jose.JSONWebKey{public(rsaKey.Public(), ""), public(otherKey.Public(), "")}, ReasonIDTokenInvalid},
+		{"a key that was never published", "k1", []jose.JSONWebKey{public(rsaKey.Public(), "k1")}, ReasonIDTokenInvalid},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := newOP(t)
+			o.keys = []jose.JSONWebKey{public(rsaKey.Public(), tt.kid)}
+			o.idToken = func(c map[string]any) string { return sign(jose.RS256, rsaKey, tt.kid, c) }
+			c := o.client(t, nil)
+			if _, err := o.signIn(t, c); err != nil {
+				t.Fatal(err)
+			}
+			o.keys = tt.keys
+			o.idToken = func(c map[string]any) string { return sign(jose.RS256, otherKey, tt.kid, c) }
+			before := o.keyHits.Load()
+			for range 3 {
+				if _, err := o.signIn(t, c); reasonOf(err) != tt.want {
+					t.Errorf("got %v, want %q", err, tt.want)
+				}
+			}
+			if n := o.keyHits.Load() - before; n != 1 {
+				t.Errorf("%d requests for keys", n)
+			}
+		})
+	}
+}
+
+// A key that is not known and cannot be asked for is the provider's failure, and
+// the log says which.
+func TestNoKeyAndNoAnswer(t *testing.T) {
+	o := newOP(t)
+	c := o.client(t, nil)
+	if _, err := o.signIn(t, c); err != nil {
+		t.Fatal(err)
+	}
+	o.before(keysPath, func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusBadGateway); return true })
+	o.idToken = func(c map[string]any) string { return sign(jose.RS256, otherKey, "k2", c) }
+	if _, err := o.signIn(t, c); reasonOf(err) != ReasonProviderUnavailable || !strings.Contains(err.Error(), "answered 502") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -49,18 +49,19 @@ func (c *Client) verifyIDToken(ctx context.Context, raw, jwksURI, nonce, accessT
 	if _, critical := header.ExtraHeaders["crit"]; critical {
 		return nil, bad("it has a critical header that we do not know")
 	}
-	var key any = []byte(c.secret)
-	if !strings.HasPrefix(header.Algorithm, "HS") {
-		if key, err = c.key(ctx, jwksURI, header.KeyID, header.Algorithm); err != nil {
-			if err == errNoKey {
-				return nil, bad("%v", err)
-			}
-			return nil, c.refuse(ReasonProviderUnavailable, "keys: %v", err)
+	var payload []byte
+	if strings.HasPrefix(header.Algorithm, "HS") {
+		if payload, err = signed.Verify([]byte(c.secret)); err != nil {
+			err = errSignature
 		}
+	} else {
+		payload, err = c.verify(ctx, signed, jwksURI)
 	}
-	payload, err := signed.Verify(key)
-	if err != nil {
-		return nil, bad("the signature is wrong")
+	switch {
+	case err == errNoKey || err == errSignature:
+		return nil, bad("%v", err)
+	case err != nil:
+		return nil, c.refuse(ReasonProviderUnavailable, "keys: %v", err)
 	}
 	doc, err := decodeJSON(payload)
 	claims, ok := doc.(map[string]any)
@@ -240,9 +241,10 @@ func matchesHash(claim any, accessToken, alg string) bool {
 	return ok && subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
 }
 
-// pickKey takes the key with that kid, or the only one of the right kind when
-// the token names none.
-func pickKey(set jose.JSONWebKeySet, kid, alg string) (any, error) {
+// fittingKeys are those with that kid, or the only one of the right kind when the
+// token names none. Several may have one kid: some providers keep it when they
+// change the key.
+func fittingKeys(set jose.JSONWebKeySet, kid, alg string) []any {
 	var fits []any
 	for _, k := range set.Keys {
 		if k.Use != "" && k.Use != "sig" || kid != "" && k.KeyID != kid || k.Algorithm != "" && k.Algorithm != alg || !fitsAlgorithm(k.Key, alg) {
@@ -250,10 +252,10 @@ func pickKey(set jose.JSONWebKeySet, kid, alg string) (any, error) {
 		}
 		fits = append(fits, k.Key)
 	}
-	if len(fits) == 0 || kid == "" && len(fits) > 1 {
-		return nil, errNoKey
+	if kid == "" && len(fits) > 1 {
+		return nil
 	}
-	return fits[0], nil
+	return fits
 }
 
 func fitsAlgorithm(key any, alg string) bool {
