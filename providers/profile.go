@@ -3,6 +3,7 @@ package providers
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -42,10 +43,10 @@ func MapProfile(p Provider, docs Documents) (Profile, error) {
 func (t Trust) holds(docs Documents) bool {
 	switch t.Trust {
 	case "claim":
-		return t.Path != "" && truthy(look(docs, t.Path))
+		return t.Path != "" && t.says(look(docs, t.Path))
 	case "all_claims":
 		for _, path := range t.Paths {
-			if !truthy(look(docs, path)) {
+			if !t.says(look(docs, path)) {
 				return false
 			}
 		}
@@ -56,6 +57,16 @@ func (t Trust) holds(docs Documents) bool {
 		return true
 	}
 	return false // operator, never, none, and whatever else is written
+}
+
+// says reports that v means yes: JSON true, and what Accepts lists for providers
+// that send text or numbers (security O-22).
+func (t Trust) says(v any) bool {
+	if b, ok := v.(bool); ok {
+		return b
+	}
+	text := printed(v)
+	return text != "" && slices.Contains(t.Accepts, text)
 }
 
 // validSubject is O-19 and O-34: never a blank, a zero, a control character, or

@@ -109,9 +109,10 @@ type Mapping struct {
 // Trust says when an address is proven: claim (Path is true), all_claims,
 // not_null (Path has a value), delivered (always), operator, never, none.
 type Trust struct {
-	Trust string   `yaml:"trust"`
-	Path  string   `yaml:"path"`
-	Paths []string `yaml:"paths"`
+	Trust   string   `yaml:"trust"`
+	Path    string   `yaml:"path"`
+	Paths   []string `yaml:"paths"`
+	Accepts []string `yaml:"accepts"` // what means yes beside true: "true", "1"
 }
 
 // Expected is the profile that a sample gives.
