@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/hmac"
@@ -50,9 +51,12 @@ func (c *Client) exchange(ctx context.Context, r AuthorizationRequest, code stri
 	for name, value := range c.doc.TokenParams {
 		options = append(options, oauth2.SetAuthURLParam(name, value))
 	}
-	token, err := config.Exchange(context.WithValue(ctx, oauth2.HTTPClient, c.withHeaders()), code, options...)
+	client := c.withHeaders()
+	answer := &tokenAnswer{RoundTripper: client.Transport}
+	client.Transport = answer
+	token, err := config.Exchange(context.WithValue(ctx, oauth2.HTTPClient, client), code, options...)
 	if err != nil {
-		return Tokens{}, nil, c.exchangeError(err)
+		return Tokens{}, nil, c.exchangeError(err, answer.fault)
 	}
 	raw := map[string]any{}
 	for _, name := range []string{"id_token", "scope", "user_id", "id", "email", "token_type"} {
@@ -92,14 +96,18 @@ func (h headered) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // exchangeError keeps of x/oauth2's error, which carries the whole answer, only
-// status and standard code (security O-32, K-O3).
-func (c *Client) exchangeError(err error) *Error {
+// status and standard code (security O-32, K-O3). The fault is why the answer
+// cannot be read, if it cannot.
+func (c *Client) exchangeError(err error, fault string) *Error {
 	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
-		if _, network := errors.AsType[*url.Error](err); network || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errTooLarge) {
+		if errors.Is(err, errTooLarge) {
+			return c.refuse(ReasonAnswerInvalid, "the token answer cannot be read: %v", errTooLarge)
+		}
+		if _, network := errors.AsType[*url.Error](err); network || errors.Is(err, context.DeadlineExceeded) {
 			return c.refuse(ReasonProviderUnavailable, "token request: %v", networkCause(err))
 		}
-		return c.refuse(ReasonAnswerInvalid, "the token answer cannot be read")
+		return c.refuse(ReasonAnswerInvalid, "the token answer cannot be read: %s", cmp.Or(fault, "access_token is missing"))
 	}
 	status := 0
 	if answer.Response != nil {
