@@ -159,6 +159,11 @@ func (c *Client) collect(ctx context.Context, r AuthorizationRequest, m metadata
 		if refusal != nil {
 			return refusal
 		}
+		if signed, ok := info.(signedAnswer); ok {
+			if info, refusal = c.verifyUserinfo(ctx, string(signed), m.jwks); refusal != nil {
+				return refusal
+			}
+		}
 		object, ok := info.(map[string]any)
 		if !ok {
 			return c.refuse(ReasonAnswerInvalid, "userinfo is not an object")
@@ -208,6 +213,10 @@ func merge(claims, info map[string]any) map[string]any {
 	}
 	return out
 }
+
+// signedAnswer is a document as a JWT, not yet verified. No JSON value looks like
+// one, whatever its Content-Type says.
+type signedAnswer string
 
 func (c *Client) userinfo(ctx context.Context, from, accessToken string, ignore []int) (any, *Error) {
 	u, err := url.Parse(from)
@@ -261,6 +270,9 @@ func (c *Client) userinfo(ctx context.Context, from, accessToken string, ignore 
 		return nil, c.refuse(ReasonProviderUnavailable, "userinfo answered %d", status)
 	case status < 200 || status > 299:
 		return nil, c.refuse(ReasonAnswerInvalid, "userinfo answered %d", status)
+	}
+	if text := strings.TrimSpace(string(body)); c.doc.Protocol == "oidc" && compactJWS.MatchString(text) {
+		return signedAnswer(text), nil
 	}
 	doc, err := decodeJSON(body)
 	if err != nil {

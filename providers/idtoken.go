@@ -37,17 +37,59 @@ func (c *Client) verifyIDToken(ctx context.Context, raw, jwksURI, nonce, accessT
 	if raw == "" {
 		return nil, bad("missing")
 	}
+	claims, alg, refusal := c.signedClaims(ctx, raw, jwksURI, bad)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if refusal := c.checkClaims(claims, nonce); refusal != nil {
+		return nil, refusal
+	}
+	if hash, present := claims["at_hash"]; present && !matchesHash(hash, accessToken, alg) {
+		return nil, bad("at_hash is not of this access token")
+	}
+	return claims, nil
+}
+
+// verifyUserinfo returns the claims of a UserInfo answer that this provider signed
+// for us (OpenID Connect Core §5.3.2, §5.3.4). Whom it is of is not looked at.
+func (c *Client) verifyUserinfo(ctx context.Context, raw, jwksURI string) (map[string]any, *Error) {
+	bad := func(format string, args ...any) *Error {
+		return c.refuse(ReasonAnswerInvalid, "userinfo: "+format, args...)
+	}
+	claims, _, refusal := c.signedClaims(ctx, raw, jwksURI, bad)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if iss, _ := claims["iss"].(string); !c.issuerIs(iss, claims) {
+		return nil, c.refuse(ReasonIssuerMismatch, "userinfo: iss %q, expected %q", iss, c.doc.Issuer)
+	}
+	// Another client's answer says nothing of who is signing in here.
+	if audiences, ok := audiencesOf(claims); !ok || !slices.Contains(audiences, c.clientID) {
+		return nil, bad("aud is not our client_id")
+	}
+	if exp, present := claims["exp"]; present {
+		if at, ok := timeOf(exp); !ok || c.now().After(at.Add(leeway)) {
+			return nil, bad("expired")
+		}
+	}
+	return claims, nil
+}
+
+// signedClaims are the claims of a token in compact form that has one of the
+// allowed algorithms, no headers that we do not know, and the provider's
+// signature.
+func (c *Client) signedClaims(ctx context.Context, raw, jwksURI string, bad func(string, ...any) *Error) (map[string]any, string, *Error) {
 	if len(raw) > 64<<10 || !compactJWS.MatchString(raw) {
-		return nil, bad("not a signed token in compact form")
+		return nil, "", bad("not a signed token in compact form")
 	}
 	algs := c.algorithms()
 	signed, err := jose.ParseSignedCompact(raw, algs)
 	if err != nil || len(signed.Signatures) != 1 {
-		return nil, bad("its algorithm is not one of %v, or it cannot be parsed", algs)
+		return nil, "", bad("its algorithm is not one of %v, or it cannot be parsed", algs)
 	}
 	header := signed.Signatures[0].Header
 	if _, critical := header.ExtraHeaders["crit"]; critical {
-		return nil, bad("it has a critical header that we do not know")
+		return nil, "", bad("it has a critical header that we do not know")
 	}
 	var payload []byte
 	if strings.HasPrefix(header.Algorithm, "HS") {
@@ -59,22 +101,16 @@ func (c *Client) verifyIDToken(ctx context.Context, raw, jwksURI, nonce, accessT
 	}
 	switch {
 	case err == errNoKey || err == errSignature:
-		return nil, bad("%v", err)
+		return nil, "", bad("%v", err)
 	case err != nil:
-		return nil, c.refuse(ReasonProviderUnavailable, "keys: %v", err)
+		return nil, "", c.refuse(ReasonProviderUnavailable, "keys: %v", err)
 	}
 	doc, err := decodeJSON(payload)
 	claims, ok := doc.(map[string]any)
 	if err != nil || !ok {
-		return nil, bad("the claims are not one JSON object with each name once")
+		return nil, "", bad("the claims are not one JSON object with each name once")
 	}
-	if refusal := c.checkClaims(claims, nonce); refusal != nil {
-		return nil, refusal
-	}
-	if hash, present := claims["at_hash"]; present && !matchesHash(hash, accessToken, header.Algorithm) {
-		return nil, bad("at_hash is not of this access token")
-	}
-	return claims, nil
+	return claims, header.Algorithm, nil
 }
 
 // algorithms is the allow-list; symmetric ones only where a document asks for
@@ -145,18 +181,9 @@ func (c *Client) issuerIs(iss string, claims map[string]any) bool {
 
 // checkAudience takes a token that is for us and for nobody we do not know (O-15).
 func (c *Client) checkAudience(claims map[string]any, bad func(string, ...any) *Error) *Error {
-	var audiences []string
-	switch aud := claims["aud"].(type) {
-	case string:
-		audiences = []string{aud}
-	case []any:
-		for _, a := range aud {
-			s, ok := a.(string)
-			if !ok {
-				return bad("aud is not text")
-			}
-			audiences = append(audiences, s)
-		}
+	audiences, ok := audiencesOf(claims)
+	if !ok {
+		return bad("aud is not text")
 	}
 	if !slices.Contains(audiences, c.clientID) {
 		return bad("aud is not our client_id")
@@ -173,19 +200,38 @@ func (c *Client) checkAudience(claims map[string]any, bad func(string, ...any) *
 	return nil
 }
 
+func audiencesOf(claims map[string]any) (audiences []string, ok bool) {
+	switch aud := claims["aud"].(type) {
+	case string:
+		audiences = []string{aud}
+	case []any:
+		for _, a := range aud {
+			s, ok := a.(string)
+			if !ok {
+				return nil, false
+			}
+			audiences = append(audiences, s)
+		}
+	}
+	return audiences, true
+}
+
+// timeOf reads a NumericDate (RFC 7519 §2).
+func timeOf(v any) (time.Time, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return time.Time{}, false
+	}
+	f, err := n.Float64()
+	if err != nil || f < 0 || f > 1e11 {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(f), 0), true
+}
+
 func (c *Client) checkTimes(claims map[string]any, bad func(string, ...any) *Error) *Error {
 	now := c.now()
-	at := func(name string) (time.Time, bool) {
-		n, ok := claims[name].(json.Number)
-		if !ok {
-			return time.Time{}, false
-		}
-		f, err := n.Float64()
-		if err != nil || f < 0 || f > 1e11 {
-			return time.Time{}, false
-		}
-		return time.Unix(int64(f), 0), true
-	}
+	at := func(name string) (time.Time, bool) { return timeOf(claims[name]) }
 	skew := func(what string, t time.Time) *Error {
 		return c.refuse(ReasonClockSkew, "id_token: %s by %s; compare this machine's clock with the provider's", what, now.Sub(t).Abs().Round(time.Second))
 	}
