@@ -81,7 +81,8 @@ func New(c Config, o HTTPOptions) (*Client, error) {
 		dev: o.Dev || c.AllowPrivateNetwork, http: client, now: now}
 	switch doc.TokenAuth {
 	case "post", "basic", "discovery":
-		if c.ClientSecret == "" {
+		// Whether discovery allows clients without one is seen when it is read.
+		if c.ClientSecret == "" && !(doc.TokenAuth == "discovery" && doc.Protocol == "oidc" && doc.Discovery != "") {
 			return nil, fmt.Errorf("provider %s: client_secret is missing; it is shown%s", c.ID, at(doc.Console))
 		}
 	case "post_jwt_es256":

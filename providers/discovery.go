@@ -3,9 +3,12 @@ package providers
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +21,8 @@ type metadata struct {
 	returnsIss                           bool
 	basicOnly                            bool
 	postOnly                             bool
+	noneOnly                             bool
+	algorithms                           []string // of ID tokens
 }
 
 // cached is a value fetched over the network (security O-23, O-30). One fetch
@@ -152,7 +157,7 @@ func await(ctx context.Context, flight <-chan struct{}) error {
 // discover gives the endpoints: the document's own, and where it has none the
 // provider's metadata.
 func (c *Client) discover(ctx context.Context) (metadata, error) {
-	own := metadata{c.doc.Authorization, c.doc.Token, c.doc.Userinfo, c.doc.JWKS, c.doc.ReturnsIss, false, false}
+	own := metadata{c.doc.Authorization, c.doc.Token, c.doc.Userinfo, c.doc.JWKS, c.doc.ReturnsIss, false, false, false, nil}
 	complete := own.authorization != "" && own.token != "" && (c.doc.Protocol != "oidc" || own.jwks != "") && c.doc.TokenAuth != "discovery"
 	if complete || c.doc.Protocol != "oidc" || c.doc.Discovery == "" {
 		return own, nil
@@ -192,13 +197,14 @@ func (c *Client) fetchMetadata(ctx context.Context) (metadata, error) {
 	}
 	m := metadata{authorization: text("authorization_endpoint"), token: text("token_endpoint"), userinfo: text("userinfo_endpoint"), jwks: text("jwks_uri")}
 	m.returnsIss, _ = doc["authorization_response_iss_parameter_supported"].(bool)
-	if methods, ok := doc["token_endpoint_auth_methods_supported"].([]any); ok {
-		basic, post := false, false
-		for _, method := range methods {
-			basic = basic || method == "client_secret_basic"
-			post = post || method == "client_secret_post"
-		}
-		m.basicOnly, m.postOnly = basic && !post, post && !basic
+	methods, _ := doc["token_endpoint_auth_methods_supported"].([]any)
+	basic, post, none := slices.Contains(methods, any("client_secret_basic")), slices.Contains(methods, any("client_secret_post")), slices.Contains(methods, any("none"))
+	m.basicOnly, m.postOnly, m.noneOnly = basic && !post, post && !basic, none && len(methods) == 1
+	if c.doc.TokenAuth == "discovery" && c.secret == "" && !none {
+		return metadata{}, errors.New("client_secret is missing, and discovery lists no clients without one; if this is one all the same, set override: {token_auth: none}")
+	}
+	if algs, ok := doc["id_token_signing_alg_values_supported"].([]any); ok {
+		m.algorithms = slices.DeleteFunc(slices.Clone(listable), func(a string) bool { return !slices.Contains(algs, any(a)) })
 	}
 	for name, raw := range map[string]string{"authorization_endpoint": m.authorization, "token_endpoint": m.token, "jwks_uri": m.jwks} {
 		if err := c.endpoint(raw); err != nil {
@@ -244,36 +250,49 @@ var (
 // rotation, since not everybody gives a new key a new kid; so the set is fetched
 // again, at most every 30 s however many such tokens come (security O-13, O-23,
 // O-24).
-func (c *Client) verify(ctx context.Context, signed *jose.JSONWebSignature, uri string) ([]byte, error) {
+func (c *Client) verify(ctx context.Context, signed *jose.JSONWebSignature, raw, uri string) ([]byte, error) {
 	fetch := func(ctx context.Context) (jose.JSONWebKeySet, error) { return c.fetchKeys(ctx, uri) }
 	set, err := c.keys.get(ctx, c.now, keyAges, fetch)
 	if err != nil {
 		return nil, err
 	}
-	if payload, err := verifyBy(set, signed); err == nil {
+	if payload, err := verifyBy(set, signed, raw); err == nil {
 		return payload, nil
 	}
 	set, failure := c.keys.newer(ctx, c.now, fetch)
-	payload, err := verifyBy(set, signed)
+	payload, err := verifyBy(set, signed, raw)
 	if err != nil && failure != nil {
 		return nil, failure
 	}
 	return payload, err
 }
 
-// verifyBy tries the keys of set that fit the header of signed.
-func verifyBy(set jose.JSONWebKeySet, signed *jose.JSONWebSignature) ([]byte, error) {
+// verifyBy tries the keys of set that fit the header of signed, which is raw.
+func verifyBy(set jose.JSONWebKeySet, signed *jose.JSONWebSignature, raw string) ([]byte, error) {
 	header := signed.Signatures[0].Header
 	keys := fittingKeys(set, header.KeyID, header.Algorithm)
 	if len(keys) == 0 {
 		return nil, errNoKey
 	}
 	for _, k := range keys {
+		if payload, ok := verifiedEd25519(k, signed, raw); ok {
+			return payload, nil
+		}
 		if payload, err := signed.Verify(k); err == nil {
 			return payload, nil
 		}
 	}
 	return nil, errSignature
+}
+
+// verifiedEd25519 knows the name that go-jose does not.
+func verifiedEd25519(key any, signed *jose.JSONWebSignature, raw string) ([]byte, bool) {
+	k, ok := key.(ed25519.PublicKey)
+	if !ok || signed.Signatures[0].Header.Algorithm != ed25519Name {
+		return nil, false
+	}
+	input := raw[:strings.LastIndexByte(raw, '.')] // RFC 7515 §5.2
+	return signed.UnsafePayloadWithoutVerification(), ed25519.Verify(k, []byte(input), signed.Signatures[0].Signature)
 }
 
 func (c *Client) fetchKeys(ctx context.Context, uri string) (set jose.JSONWebKeySet, err error) {

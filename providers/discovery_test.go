@@ -229,7 +229,8 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.keys = []jose.JSONWebKey{public(otherKey.Public(), "k2")}
-	signed, err := jose.ParseSignedCompact(sign(jose.RS256, otherKey, "k2", map[string]any{}), []jose.SignatureAlgorithm{jose.RS256})
+	raw := sign(jose.RS256, otherKey, "k2", map[string]any{})
+	signed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +240,7 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			_, err := c.verify(t.Context(), signed, o.URL+keysPath)
+			_, err := c.verify(t.Context(), signed, raw, o.URL+keysPath)
 			mu.Lock()
 			defer mu.Unlock()
 			failures = append(failures, err)

@@ -32,7 +32,10 @@ func (c *Client) exchange(ctx context.Context, r AuthorizationRequest, code stri
 		config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	case "discovery":
 		// OpenID Connect Discovery §3: without a statement it is basic.
-		if !m.postOnly {
+		switch {
+		case m.noneOnly || c.secret == "":
+			config.ClientSecret = ""
+		case !m.postOnly:
 			config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 		}
 	case "none":

@@ -10,6 +10,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -84,20 +85,26 @@ func (c *Client) signedClaims(ctx context.Context, raw, jwksURI string, bad func
 	}
 	algs := c.algorithms()
 	signed, err := jose.ParseSignedCompact(raw, algs)
+	if other, ok := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); ok {
+		return nil, "", bad("want one of %v as algorithm (id_token_alg), got %q", algs, other.Got)
+	}
 	if err != nil || len(signed.Signatures) != 1 {
-		return nil, "", bad("its algorithm is not one of %v, or it cannot be parsed", algs)
+		return nil, "", bad("it cannot be parsed")
 	}
 	header := signed.Signatures[0].Header
 	if _, critical := header.ExtraHeaders["crit"]; critical {
 		return nil, "", bad("it has a critical header that we do not know")
 	}
 	var payload []byte
-	if strings.HasPrefix(header.Algorithm, "HS") {
+	switch {
+	case !strings.HasPrefix(header.Algorithm, "HS"):
+		payload, err = c.verify(ctx, signed, raw, jwksURI)
+	case c.secret == "": // anybody signs with no secret
+		err = errSignature
+	default:
 		if payload, err = signed.Verify([]byte(c.secret)); err != nil {
 			err = errSignature
 		}
-	} else {
-		payload, err = c.verify(ctx, signed, jwksURI)
 	}
 	switch {
 	case err == errNoKey || err == errSignature:
@@ -113,19 +120,43 @@ func (c *Client) signedClaims(ctx context.Context, raw, jwksURI string, bad func
 	return claims, header.Algorithm, nil
 }
 
-// algorithms is the allow-list; symmetric ones only where a document asks for
-// them, since a public key must never serve as an HMAC secret (O-12).
+// listable are the algorithms that a provider's metadata may add to the allow-list.
+var listable = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA", ed25519Name}
+
+// ed25519Name is EdDSA with an Ed25519 key, the only kind that we know, under its
+// fully-specified name (RFC 9864).
+const ed25519Name = "Ed25519"
+
+// algorithms is the allow-list: the document's, or what of listable the provider
+// lists; symmetric ones only where a document asks for them, since a public key
+// must never serve as an HMAC secret (O-12).
 func (c *Client) algorithms() []jose.SignatureAlgorithm {
-	if len(c.doc.IDTokenAlg) == 0 {
-		return []jose.SignatureAlgorithm{jose.RS256, jose.ES256}
+	listed := c.doc.IDTokenAlg
+	if len(listed) == 0 {
+		listed = c.metadata.known().algorithms
+	}
+	if len(listed) == 0 {
+		listed = []string{"RS256", "ES256"}
 	}
 	var algs []jose.SignatureAlgorithm
-	for _, a := range c.doc.IDTokenAlg {
-		if !strings.EqualFold(a, "none") {
+	for _, a := range listed {
+		switch {
+		case strings.EqualFold(a, "none"):
+		case canonical(a) == "EdDSA":
+			algs = append(algs, jose.EdDSA, ed25519Name)
+		default:
 			algs = append(algs, jose.SignatureAlgorithm(a))
 		}
 	}
 	return algs
+}
+
+// canonical is the name under which go-jose knows alg.
+func canonical(alg string) string {
+	if alg == ed25519Name {
+		return string(jose.EdDSA)
+	}
+	return alg
 }
 
 func (c *Client) checkClaims(claims map[string]any, nonce string) *Error {
@@ -271,7 +302,7 @@ func (c *Client) checkTimes(claims map[string]any, bad func(string, ...any) *Err
 // matchesHash is O-18: the left half of the access token's hash.
 func matchesHash(claim any, accessToken, alg string) bool {
 	var sum []byte
-	switch {
+	switch alg = canonical(alg); {
 	case strings.HasSuffix(alg, "384"):
 		h := sha512.Sum384([]byte(accessToken))
 		sum = h[:]
@@ -293,7 +324,7 @@ func matchesHash(claim any, accessToken, alg string) bool {
 func fittingKeys(set jose.JSONWebKeySet, kid, alg string) []any {
 	var fits []any
 	for _, k := range set.Keys {
-		if k.Use != "" && k.Use != "sig" || kid != "" && k.KeyID != kid || k.Algorithm != "" && k.Algorithm != alg || !fitsAlgorithm(k.Key, alg) {
+		if k.Use != "" && k.Use != "sig" || kid != "" && k.KeyID != kid || k.Algorithm != "" && canonical(k.Algorithm) != canonical(alg) || !fitsAlgorithm(k.Key, alg) {
 			continue
 		}
 		fits = append(fits, k.Key)
@@ -311,7 +342,7 @@ func fitsAlgorithm(key any, alg string) bool {
 	case *ecdsa.PublicKey:
 		return map[string]int{"ES256": 256, "ES384": 384, "ES512": 521}[alg] == k.Curve.Params().BitSize
 	case ed25519.PublicKey:
-		return alg == "EdDSA"
+		return canonical(alg) == "EdDSA"
 	}
 	return false
 }

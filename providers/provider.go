@@ -53,7 +53,7 @@ type Provider struct {
 	CallbackJSON    []string          `yaml:"callback_json"` // answer fields that are JSON
 
 	ClaimsFrom     string            `yaml:"claims_from"`  // id_token, userinfo, id_token+userinfo
-	IDTokenAlg     []string          `yaml:"id_token_alg"` // default RS256, ES256
+	IDTokenAlg     []string          `yaml:"id_token_alg"` // default what discovery lists of those we know, or RS256, ES256
 	ExtraAudiences []string          `yaml:"extra_audiences"`
 	MaxIatAge      string            `yaml:"max_iat_age"` // Go duration; default 10m
 	UserinfoMethod string            `yaml:"userinfo_method"`

@@ -226,7 +226,7 @@ func discover(ctx context.Context, clients []*providers.Client, log *slog.Logger
 	for _, c := range clients {
 		go func() {
 			if err := c.Discover(ctx); err != nil && ctx.Err() == nil {
-				log.Warn("provider does not answer; it is asked again when somebody signs in", "provider", c.ID(), "err", err.Error())
+				log.Warn("provider cannot be used yet; it is asked again when somebody signs in", "provider", c.ID(), "err", err.Error())
 			}
 		}()
 	}
