@@ -89,7 +89,7 @@ func (c *cached[T]) refresh(now func() time.Time, a ages, fetch func(context.Con
 // such callers come, at most every 30 s. The error is why the last fetch failed.
 func (c *cached[T]) newer(ctx context.Context, now func() time.Time, fetch func(context.Context) (T, error)) (T, error) {
 	c.mu.Lock()
-	if now().Sub(c.forced) >= forcedPause {
+	if c.flight == nil && now().Sub(c.forced) >= forcedPause {
 		c.forced = now()
 		c.start(now, fetch)
 	}
