@@ -107,9 +107,7 @@ func (c *Client) Document() Provider { return c.doc }
 func (c *Client) AuthorizationOrigin() string {
 	raw := c.doc.Authorization
 	if raw == "" {
-		c.metadata.mu.Lock()
-		raw = c.metadata.value.authorization
-		c.metadata.mu.Unlock()
+		raw = c.metadata.known().authorization
 	}
 	if raw == "" {
 		raw = c.doc.Issuer

@@ -68,7 +68,9 @@ func (c Config) registered(p Provider) error {
 	if c.ClientID == "" && p.Protocol != "openid2" {
 		mistakes = append(mistakes, c.wrong("client_id", "is missing; register an application%s", at(p.Console)))
 	}
-	if c.ClientSecret == "" && p.Protocol != "openid2" && !slices.Contains([]string{"none", "post_jwt", "private_key_jwt"}, p.TokenAuth) {
+	// Whether discovery allows clients without one is seen when it is read.
+	seen := p.TokenAuth == "discovery" && p.Protocol == "oidc" && p.Discovery != ""
+	if c.ClientSecret == "" && !seen && p.Protocol != "openid2" && !slices.Contains([]string{"none", "post_jwt", "private_key_jwt"}, p.TokenAuth) {
 		mistakes = append(mistakes, c.wrong("client_secret", "is missing; it is shown%s", at(p.Console)))
 	}
 	return errors.Join(mistakes...)

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -68,7 +69,10 @@ func (c *Client) tokenEndpoint(m metadata, at string, fields url.Values) (oauth2
 		config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	case "discovery":
 		// OpenID Connect Discovery §3: without a statement it is basic.
-		if !m.postOnly {
+		switch {
+		case m.noneOnly || c.secret == "":
+			config.ClientSecret = ""
+		case !m.postOnly:
 			config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 		}
 	case "none":
@@ -100,7 +104,7 @@ func (c *Client) granted(token *oauth2.Token, err error, d *dialect, docs Docume
 		return Tokens{}, c.refuse(ReasonAnswerInvalid, "the token answer has %s", field)
 	}
 	if err != nil {
-		return Tokens{}, c.exchangeError(err)
+		return Tokens{}, c.exchangeError(err, d.fault)
 	}
 	if decodeErr != nil || !visibleASCII(token.AccessToken) {
 		return Tokens{}, c.refuse(ReasonAnswerInvalid, "the token answer has no usable access_token")
@@ -136,7 +140,8 @@ type dialect struct {
 	http.RoundTripper
 	doc    Provider
 	fields url.Values // set over those of the standard; an empty one is removed
-	body   bytes.Buffer
+	body   []byte
+	fault  string // why x/oauth2 cannot read the answer, in our words
 }
 
 func (d *dialect) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -148,17 +153,20 @@ func (d *dialect) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer resp.Body.Close()
+	if d.body, err = io.ReadAll(resp.Body); err != nil {
+		return nil, err
+	}
 	// What it says it is decides nothing: JSON is read as JSON, and a form only
 	// where a document expects one (security O-26).
-	kind := "application/json"
+	kind, plain := "application/json", d.body
 	if d.doc.TokenAnswer.Format == "form" {
 		kind = "application/x-www-form-urlencoded"
+	} else {
+		plain, d.fault = wholeLifetime(d.body)
 	}
 	resp.Header.Set("Content-Type", kind)
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.TeeReader(resp.Body, &d.body), resp.Body}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(plain)), int64(len(plain))
 	return resp, nil
 }
 
@@ -213,9 +221,9 @@ func (d *dialect) speak(form url.Values) {
 // answer is what came back, as a document.
 func (d *dialect) answer() (map[string]any, error) {
 	if d.doc.TokenAnswer.Format == "form" {
-		return formDocument(d.body.String())
+		return formDocument(string(d.body))
 	}
-	v, err := decodeJSON(d.body.Bytes())
+	v, err := decodeJSON(d.body)
 	object, ok := v.(map[string]any)
 	if err != nil || !ok {
 		return nil, errors.New("not one JSON object")
@@ -237,14 +245,18 @@ func formDocument(raw string) (map[string]any, error) {
 }
 
 // exchangeError keeps of x/oauth2's error, which carries the whole answer, only
-// status and standard code (security O-32, K-O3).
-func (c *Client) exchangeError(err error) *Error {
+// status and standard code (security O-32, K-O3). The fault is why the answer
+// cannot be read, if it cannot.
+func (c *Client) exchangeError(err error, fault string) *Error {
 	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
-		if _, network := errors.AsType[*url.Error](err); network || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errTooLarge) {
+		if errors.Is(err, errTooLarge) {
+			return c.refuse(ReasonAnswerInvalid, "the token answer cannot be read: %v", errTooLarge)
+		}
+		if _, network := errors.AsType[*url.Error](err); network || errors.Is(err, context.DeadlineExceeded) {
 			return c.refuse(ReasonProviderUnavailable, "token request: %v", networkCause(err))
 		}
-		return c.refuse(ReasonAnswerInvalid, "the token answer cannot be read")
+		return c.refuse(ReasonAnswerInvalid, "the token answer cannot be read: %s", cmp.Or(fault, "access_token is missing"))
 	}
 	status := 0
 	if answer.Response != nil {

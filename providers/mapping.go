@@ -154,7 +154,8 @@ func printed(v any) string {
 	return ""
 }
 
-// truthy is true, 1, "true" or "1": what providers send for a boolean.
+// truthy is true, 1, "true" or "1": what providers send for a boolean. Nothing is
+// proven by it; that takes Trust.says.
 func truthy(v any) bool {
 	if b, ok := v.(bool); ok {
 		return b
@@ -245,11 +246,12 @@ func matches(object map[string]any, conditions string) bool {
 		if !found || !exists {
 			return false
 		}
+		want = strings.TrimSpace(want)
 		if b, ok := got.(bool); ok {
-			if fmt.Sprint(b) != strings.TrimSpace(want) {
+			if fmt.Sprint(b) != want {
 				return false
 			}
-		} else if printed(got) != strings.TrimSpace(want) {
+		} else if printed(got) != want || want == "true" { // a text is no proof (security O-22)
 			return false
 		}
 	}

@@ -83,6 +83,50 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// O-22: what says that an address is proven.
+func TestVerified(t *testing.T) {
+	for _, tt := range []struct {
+		provider, doc string
+		want          bool
+	}{
+		{"oidc", `"email_verified":true`, true},
+		{"oidc", `"email_verified":false`, false},
+		{"oidc", `"email_verified":"true"`, false},
+		{"oidc", `"email_verified":1`, false},
+		{"oidc", `"email_verified":"1"`, false},
+		{"oidc", `"email_verified":[true]`, false},
+		{"oidc", `"email_verified":null`, false},
+		{"oidc", `"EMAIL_VERIFIED":true`, false},
+		{"apple", `"email_verified":"true"`, true},
+		{"apple", `"email_verified":"false"`, false},
+		{"apple", `"email_verified":""`, false},
+		{"apple", `"email_verified":1`, false},
+		{"microsoft-entra-id", `"xms_edov":"1"`, true},
+		{"microsoft-entra-id", `"xms_edov":1`, true},
+		{"microsoft-entra-id", `"xms_edov":"0"`, false},
+		{"microsoft-entra-id", `"email_verified":true`, false},
+	} {
+		p, _ := Lookup(tt.provider)
+		v, err := decodeJSON([]byte(`{"sub":"s","oid":"s","email":"ada@example.org",` + tt.doc + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := MapProfile(p, Documents{"": v}); err != nil || got.EmailVerified != tt.want {
+			t.Errorf("%s: %s is %v, %v", tt.provider, tt.doc, got.EmailVerified, err)
+		}
+	}
+	p, _ := Lookup("github")
+	for verified, want := range map[string]string{`true`: "ada@example.org", `"true"`: "", `1`: "", `false`: ""} {
+		emails, err := decodeJSON([]byte(`[{"email":"ada@example.org","primary":true,"verified":` + verified + `}]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := MapProfile(p, Documents{"": map[string]any{"id": "1"}, "emails": emails}); err != nil || got.Email != want {
+			t.Errorf("github: verified %s gives %q, %v", verified, got.Email, err)
+		}
+	}
+}
+
 // O-21: a member named twice, or in another case, is not the member.
 func TestDecodeJSON(t *testing.T) {
 	for _, raw := range []string{`{"sub":"a","sub":"b"}`, `{"a":{"x":1,"x":2}}`, `{`, ``, `{} {}`, `{"a":}`} {

@@ -40,7 +40,7 @@ func (c *Client) completeOpenID2(ctx context.Context, r AuthorizationRequest, cb
 	}
 	docs[""] = map[string]any{}
 	if c.doc.Userinfo != "" {
-		profile, refusal := c.profile(ctx, c.doc.Userinfo, "", docs)
+		profile, refusal := c.profile(ctx, metadata{userinfo: c.doc.Userinfo}, "", docs)
 		if refusal != nil {
 			return Identity{}, refusal
 		}

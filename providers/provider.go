@@ -76,7 +76,7 @@ type Provider struct {
 
 	ClaimsFrom     string            `yaml:"claims_from"`  // id_token, userinfo, id_token+userinfo, access_token (a JWT)
 	ProfileFrom    string            `yaml:"profile_from"` // path of the profile in the token answer, as $token.user
-	IDTokenAlg     []string          `yaml:"id_token_alg"` // default RS256, ES256
+	IDTokenAlg     []string          `yaml:"id_token_alg"` // default what discovery lists of those we know, or RS256, ES256
 	ExtraAudiences []string          `yaml:"extra_audiences"`
 	MaxIatAge      string            `yaml:"max_iat_age"` // Go duration; default 10m
 	ClockSkew      string            `yaml:"clock_skew"`  // Go duration; default and maximum 60s

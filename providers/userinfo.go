@@ -34,7 +34,7 @@ func (c *Client) collect(ctx context.Context, r AuthorizationRequest, m metadata
 		}
 		profile = object
 	case m.userinfo != "" && c.doc.ClaimsFrom != "id_token" && c.doc.ClaimsFrom != "access_token":
-		info, refusal := c.profile(ctx, m.userinfo, t.AccessToken, docs)
+		info, refusal := c.profile(ctx, m, t.AccessToken, docs)
 		if refusal != nil {
 			return refusal
 		}
@@ -47,14 +47,18 @@ func (c *Client) collect(ctx context.Context, r AuthorizationRequest, m metadata
 }
 
 // profile asks the userinfo endpoint, which may say in a 200 that it failed.
-func (c *Client) profile(ctx context.Context, from, accessToken string, docs Documents) (map[string]any, *Error) {
-	r, refusal := c.userinfoRequest(from, accessToken, docs)
+func (c *Client) profile(ctx context.Context, m metadata, accessToken string, docs Documents) (map[string]any, *Error) {
+	r, refusal := c.userinfoRequest(m.userinfo, accessToken, docs)
 	if refusal != nil {
 		return nil, refusal
 	}
 	body, refusal := c.ask(ctx, r, nil)
 	if refusal != nil {
 		return nil, refusal
+	}
+	// No JSON value looks like a signed token, whatever its Content-Type says.
+	if text := strings.TrimSpace(string(body)); c.doc.Protocol == "oidc" && compactJWS.MatchString(text) {
+		return c.verifyUserinfo(ctx, text, m.jwks)
 	}
 	info, err := decodeJSON(body)
 	object, ok := info.(map[string]any)

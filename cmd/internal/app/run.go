@@ -207,6 +207,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	go warnOfTables(background, c.Database, log)
 	go p.watchClock(background, log)
 	go sweep(background, p.store, log)
+	discover(background, p.clients, log)
 	log.Info("serving", "public_url", c.PublicURL, "listen", listener.Addr().String())
 	select {
 	case err := <-failed:
@@ -237,6 +238,17 @@ func warnOfTables(ctx context.Context, d DatabaseConfig, log *slog.Logger) {
 	err := store.CheckSchema(ctx, d.direct(), d.Schema)
 	if _, differs := errors.AsType[*store.SchemaError](err); differs {
 		log.Error("the tables are not as they must be", "err", withNextStep(err).Error())
+	}
+}
+
+// discover has the providers' metadata fetched, without waiting for it.
+func discover(ctx context.Context, clients []*providers.Client, log *slog.Logger) {
+	for _, c := range clients {
+		go func() {
+			if err := c.Discover(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("provider cannot be used yet; it is asked again when somebody signs in", "provider", c.ID(), "err", err.Error())
+			}
+		}()
 	}
 }
 
