@@ -103,6 +103,12 @@ type signOutView struct {
 	CSRF, Action, ReturnTo string
 }
 
+// leadView is behind a redirect, for a proxy that gave it another status.
+type leadView struct {
+	page
+	URL string
+}
+
 type accountView struct {
 	page
 	CSRF, Name, Email, Initials string

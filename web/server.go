@@ -31,6 +31,7 @@ type Config struct {
 	MagicLink *flows.MagicLink // nil when no mail is configured
 	Sessions  *flows.Sessions
 	Gate      *flows.Gate // nil when no rules are configured
+	Compat    []string    // of Surfaces: whose endpoints the gate has besides its own
 
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
@@ -73,7 +74,13 @@ func New(c Config) (http.Handler, error) {
 	})
 
 	both := []string{http.MethodGet, http.MethodHead}
-	e.Match(both, "/", s.root)
+	root := s.root
+	var point *checkpoint
+	if c.Gate != nil {
+		point = s.newCheckpoint()
+		root = point.open(e, c.Compat)
+	}
+	e.Match(both, "/", root)
 	g := e.Group(strings.TrimSuffix(c.BasePath, "/"))
 	g.Match(both, "", s.root)
 	g.Match(both, "/signin", s.signInPage)
@@ -101,13 +108,12 @@ func New(c Config) (http.Handler, error) {
 		return nil, err
 	}
 	pages := s.harden(e)
-	if c.Gate == nil {
+	if point == nil {
 		return pages, nil
 	}
-	point, checks := s.newCheckpoint()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if point.owns(r.URL.Path) {
-			checks.ServeHTTP(w, r)
+		if point.owns(r) {
+			point.checks.ServeHTTP(w, r)
 			return
 		}
 		pages.ServeHTTP(w, r)

@@ -46,6 +46,7 @@ func TestExampleShowsEveryKeyAndDefault(t *testing.T) {
 	want := Default()
 	want.PublicURL, want.Keys, want.Database.URL = got.PublicURL, got.Keys, got.Database.URL
 	want.TrustedProxies, want.ReturnTo, want.FormOrigins, want.Providers = []string{}, []string{}, []string{}, []ProviderConfig{}
+	want.Compat = List{}
 	want.Gate.Networks, want.Gate.Groups, want.Gate.Rules = map[string]List{}, map[string][]Who{}, []RuleConfig{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -60,6 +61,7 @@ func TestMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := fmt.Sprintf("public_url: https://auth.example.org\nkeys: [%s]\ndatabase: {url: postgres://localhost/x}\n", NewKey())
+	gateOn := "trusted_proxies: [127.0.0.1/32]\ngate: {rules: [{allow: signed-in}]}\n"
 	for _, tt := range []struct{ name, yaml, want string }{
 		{"nothing", "", "public_url: is missing"},
 		{"unknown key", good + "lisen: x\n", `c.yaml:4:1: unknown key "lisen"; did you mean "listen"?`},
@@ -77,6 +79,10 @@ func TestMistakes(t *testing.T) {
 		{"duplicate provider", good + "providers: [{id: google, client_id: a}, {id: google, client_id: b}]\n", "used twice"},
 		{"loose origin", good + "return_to: ['https://*']\n", "return_to"},
 		{"bad duration", good + "drain: 5\nsession: {idle: soon}\n", "c.yaml"},
+		{"unknown surface", good + gateOn + "compat: oauth2-porxy\n", `did you mean "oauth2-proxy"?`},
+		{"unknown surface, like no other", good + gateOn + "compat: [vouch]\n", "known are oauth2-proxy"},
+		{"two surfaces at one path", good + gateOn + "compat: [oauth2-proxy, oauth2-proxy-nginx]\n", "at the same paths"},
+		{"surface without a gate", good + "compat: [oauth2-proxy]\n", "needs the gate"},
 		{"link lives too long", good + "mail: {host: 'x:25', link_ttl: 48h}\n", "1m to 24h"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/web"
 )
 
 // NewKey is a fresh secret for keys: 256 bits, base64url.
@@ -103,10 +105,36 @@ func (c Config) validate() error {
 			wrong("trusted_proxies", "is empty, so no proxy may ask the gate; list the addresses your proxy connects from, as in 127.0.0.1/32")
 		}
 	}
+	c.checkCompat(wrong)
 	if len(mistakes) > 0 {
 		return errors.New(strings.Join(mistakes, "\n"))
 	}
 	return nil
+}
+
+// checkCompat refuses names that are none, and two that answer at one path.
+func (c Config) checkCompat(wrong func(string, string, ...any)) {
+	known := web.Surfaces()
+	var oauth2 []string
+	for _, name := range c.Compat {
+		near := nearest(name, known)
+		switch {
+		case slices.Contains(known, name):
+		case near != "":
+			wrong("compat", "unknown name %q; did you mean %q?", name, near)
+		default:
+			wrong("compat", "unknown name %q; known are %s", name, strings.Join(known, ", "))
+		}
+		if strings.HasPrefix(name, "oauth2-proxy") && !slices.Contains(oauth2, name) {
+			oauth2 = append(oauth2, name)
+		}
+	}
+	if len(oauth2) > 1 {
+		wrong("compat", "%s answer at the same paths; name the one for your proxy", strings.Join(oauth2, " and "))
+	}
+	if len(c.Compat) > 0 && !c.Gate.on() {
+		wrong("compat", "needs the gate, and the gate has no rules; see gate.rules")
+	}
 }
 
 // checkDomain refuses a cookie domain that would hand sessions to strangers
