@@ -22,6 +22,7 @@ var surfaces = map[string]func(p *checkpoint, pages *echo.Echo){
 	"oauth2-proxy":               openOAuth2Proxy,
 	"oauth2-proxy-nginx":         openOAuth2ProxyNginx,
 	"oauth2-proxy-ingress-nginx": openOAuth2ProxyIngress,
+	"authelia":                   openAuthelia,
 }
 
 // Surfaces are the names that Config.Compat may have, sorted.
@@ -40,6 +41,9 @@ func (p *checkpoint) open(pages *echo.Echo, names []string) echo.HandlerFunc {
 		if open, ok := surfaces[name]; ok {
 			open(p, pages)
 		}
+	}
+	if slices.Contains(names, "authelia") {
+		return p.autheliaPortal
 	}
 	return p.root
 }

@@ -80,9 +80,9 @@ func TestMistakes(t *testing.T) {
 		{"loose origin", good + "return_to: ['https://*']\n", "return_to"},
 		{"bad duration", good + "drain: 5\nsession: {idle: soon}\n", "c.yaml"},
 		{"unknown surface", good + gateOn + "compat: oauth2-porxy\n", `did you mean "oauth2-proxy"?`},
-		{"unknown surface, like no other", good + gateOn + "compat: [vouch]\n", "known are oauth2-proxy"},
+		{"unknown surface, like no other", good + gateOn + "compat: [vouch]\n", "known are authelia, oauth2-proxy"},
 		{"two surfaces at one path", good + gateOn + "compat: [oauth2-proxy, oauth2-proxy-nginx]\n", "at the same paths"},
-		{"surface without a gate", good + "compat: [oauth2-proxy]\n", "needs the gate"},
+		{"surface without a gate", good + "compat: [authelia]\n", "needs the gate"},
 		{"link lives too long", good + "mail: {host: 'x:25', link_ttl: 48h}\n", "1m to 24h"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,12 +10,13 @@ import (
 // surfacePaths are where the surfaces answer.
 var surfacePaths = map[string][]string{
 	"oauth2-proxy": {"/oauth2/auth", "/oauth2/start", "/oauth2/sign_in", "/oauth2/sign_out", "/oauth2/userinfo", "/ping", "/ready", "/robots.txt"},
+	"authelia":     {"/api/authz/forward-auth", "/api/authz/auth-request", "/api/authz/ext-authz", "/api/authz/ext-authz/x", "/api/verify"},
 }
 
 // No second parser is reachable when the switch is off, nor that of another
 // surface than the named one (security F-2).
 func TestSurfacesAreOff(t *testing.T) {
-	for _, on := range []string{"", "oauth2-proxy"} {
+	for _, on := range []string{"", "oauth2-proxy", "authelia"} {
 		s := guarded(t, func(c *Config) {
 			if on != "" {
 				c.Compat = List{on}
@@ -32,6 +33,9 @@ func TestSurfacesAreOff(t *testing.T) {
 		}
 		if p := s.ask("GET", "/", everything...); (p.status == http.StatusOK) != (on == "oauth2-proxy") {
 			t.Errorf("compat %q: / answers a question with %d", on, p.status)
+		}
+		if p := s.ask("GET", "/?rd=https://app.example.org/x"); (p.location == s.signIn("https://app.example.org/x")) != (on == "authelia") {
+			t.Errorf("compat %q: /?rd= leads to %q", on, p.location)
 		}
 	}
 }
