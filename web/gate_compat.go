@@ -23,6 +23,7 @@ var surfaces = map[string]func(p *checkpoint, pages *echo.Echo){
 	"oauth2-proxy-nginx":         openOAuth2ProxyNginx,
 	"oauth2-proxy-ingress-nginx": openOAuth2ProxyIngress,
 	"authelia":                   openAuthelia,
+	"tinyauth":                   openTinyauth,
 }
 
 // Surfaces are the names that Config.Compat may have, sorted.

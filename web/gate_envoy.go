@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/gatepost/gatepost/flows/gate"
@@ -38,7 +39,7 @@ func readEnvoy(r *http.Request, target string) (gate.Request, error) {
 }
 
 // envoyHeaders are all by which Envoy's endpoints tell who asks.
-var envoyHeaders = ownHeaders
+var envoyHeaders = slices.Concat(ownHeaders, []told{{remoteSub, factID}})
 
 // toRemove names every identity header that an answer does not set, and the
 // spellings that CGI and WSGI read as the same, so that a client's own never

@@ -11,12 +11,13 @@ import (
 var surfacePaths = map[string][]string{
 	"oauth2-proxy": {"/oauth2/auth", "/oauth2/start", "/oauth2/sign_in", "/oauth2/sign_out", "/oauth2/userinfo", "/ping", "/ready", "/robots.txt"},
 	"authelia":     {"/api/authz/forward-auth", "/api/authz/auth-request", "/api/authz/ext-authz", "/api/authz/ext-authz/x", "/api/verify"},
+	"tinyauth":     {"/api/auth/traefik", "/api/auth/caddy", "/api/auth/envoy", "/api/auth/nginx", "/login"},
 }
 
 // No second parser is reachable when the switch is off, nor that of another
 // surface than the named one (security F-2).
 func TestSurfacesAreOff(t *testing.T) {
-	for _, on := range []string{"", "oauth2-proxy", "authelia"} {
+	for _, on := range []string{"", "oauth2-proxy", "authelia", "tinyauth"} {
 		s := guarded(t, func(c *Config) {
 			if on != "" {
 				c.Compat = List{on}
