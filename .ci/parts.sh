@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Finds what is needed besides Go, and installs the system's own packages where
-# it is missing: «postgres» for development and tests, «browser» for tests.
+# it is missing: «postgres» for development and tests, «browser» and «proxies»
+# for tests.
 set -euo pipefail
 
 any() { compgen -G "$1" >/dev/null; }
@@ -9,6 +10,7 @@ have_postgres() {
     any '/usr/libexec/postgresql*/postgres' || any '/usr/pgsql-*/bin/postgres' || any '/opt/homebrew/opt/postgresql@*/bin/postgres'
 }
 have_browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+have_proxies() { { command -v nginx || [ -x /usr/sbin/nginx ]; } && command -v caddy; } >/dev/null
 have_node() { command -v node >/dev/null && command -v npm >/dev/null; }
 
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
@@ -44,8 +46,13 @@ browser)
   have_browser || install 'Chromium' chromium chromium chromium chromium
   have_node && have_browser || { echo 'Node.js or Chromium is still missing; the browser tests need both.'; exit 1; }
   ;;
+proxies)
+  # Only the binaries are wanted: where no init runs, the packages start nothing.
+  have_proxies || install 'nginx or Caddy' 'nginx caddy' 'nginx caddy' 'nginx caddy' 'nginx caddy'
+  have_proxies || { echo 'nginx or Caddy is still missing; the tests of what proxies send need both.'; exit 1; }
+  ;;
 *)
-  echo 'usage: parts.sh postgres|browser' >&2
+  echo 'usage: parts.sh postgres|browser|proxies' >&2
   exit 2
   ;;
 esac
