@@ -95,6 +95,12 @@ func (p *checkpoint) check(from source) echo.HandlerFunc {
 			}
 		}()
 		r := c.Request()
+		if r.ContentLength != 0 {
+			// nginx that is not told to clear Content-Length announces a body and
+			// sends none. Waiting for it would hang, and taking the next request
+			// of the connection for it would mix up two clients.
+			c.Response().Header()["Connection"] = closeIt
+		}
 		if !p.trusts(r.RemoteAddr) {
 			return p.misdirected(c, from, "the peer is not in trusted_proxies, so nothing that it says of a client counts")
 		}
@@ -207,6 +213,7 @@ func (p *checkpoint) allow(c echo.Context, from source, request gate.Request, pe
 var (
 	noStore   = []string{"no-store"}
 	varyByWho = []string{"Cookie, Authorization"}
+	closeIt   = []string{"close"}
 )
 
 // notCached keeps a verdict from outliving the moment (security F-9).

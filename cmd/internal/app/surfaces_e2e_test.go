@@ -457,6 +457,10 @@ func TestRealNginxTinyauth(t *testing.T) {
 	if !ok {
 		t.Fatalf("nobody: %d %q", got.status, got.location)
 	}
+	// The example does not clear Content-Length.
+	if got := p.send("POST", "/x", "a=1", "Cookie", ada); !strings.HasPrefix(got.body, "POST /x a=1") {
+		t.Errorf("a form: %d %s", got.status, got.body)
+	}
 	if got := s.ask("GET", path); got.location != s.signIn("https://app.example.org/x?a=1&b=2") {
 		t.Errorf("/login leads to %q", got.location)
 	}
