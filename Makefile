@@ -18,19 +18,21 @@ test: parts check
 parts: postgres
 	@bash .ci/parts.sh tools
 	@bash .ci/parts.sh browser
+	@bash .ci/parts.sh proxies
 postgres:
 	@bash .ci/parts.sh postgres
 
-# A real browser, and providers that are not ours.
+# A real browser, providers and reverse proxies that are not ours.
 e2e:
+	go test -tags e2e -run '^TestReal' ./cmd/internal/app
 	cd e2e && npm ci --ignore-scripts --no-audit --no-fund && node --test
 
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go mod verify
 	go mod tidy -diff
-	go vet ./...
-	go run $(STATICCHECK) ./...
+	go vet -tags e2e ./...
+	go run $(STATICCHECK) -tags e2e ./...
 
 # The table of providers, from their documents.
 docs:

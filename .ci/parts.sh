@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds what is needed besides Go, and installs the system's own packages where
-# it is missing: «postgres» for development and tests, «browser» and «tools» for
-# tests.
+# it is missing: «postgres» for development and tests, «browser», «tools» and
+# «proxies» for tests.
 set -euo pipefail
 
 any() { compgen -G "$1" >/dev/null; }
@@ -12,6 +12,7 @@ have_postgres() {
 have_browser() { [ -x "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
 have_pooler() { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; }
 have_pg_dump() { command -v pg_dump >/dev/null || any '/usr/lib/postgresql/*/bin/pg_dump' || any '/opt/homebrew/opt/postgresql@*/bin/pg_dump'; }
+have_proxies() { { command -v nginx || [ -x /usr/sbin/nginx ]; } && command -v caddy; } >/dev/null
 have_node() { command -v node >/dev/null && command -v npm >/dev/null; }
 
 sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
@@ -52,8 +53,13 @@ tools)
   have_pg_dump || install pg_dump postgresql-client postgresql postgresql-client libpq
   have_pooler && have_pg_dump || { echo 'PgBouncer or pg_dump is still missing; the tests of the database need both.'; exit 1; }
   ;;
+proxies)
+  # Only the binaries are wanted: where no init runs, the packages start nothing.
+  have_proxies || install 'nginx or Caddy' 'nginx caddy' 'nginx caddy' 'nginx caddy' 'nginx caddy'
+  have_proxies || { echo 'nginx or Caddy is still missing; the tests of what proxies send need both.'; exit 1; }
+  ;;
 *)
-  echo 'usage: parts.sh postgres|browser|tools' >&2
+  echo 'usage: parts.sh postgres|browser|tools|proxies' >&2
   exit 2
   ;;
 esac

@@ -231,7 +231,7 @@ func (c *Client) getJSON(ctx context.Context, from string) (map[string]any, erro
 		err = u.Err // without the URL, which stands in front already
 	}
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %s", r.URL.Host, networkCause(err))
+		return nil, fmt.Errorf("GET %s: %w", r.URL.Host, err)
 	}
 	if status != http.StatusOK {
 		return nil, fmt.Errorf("GET %s%s answered %d", r.URL.Host, r.URL.Path, status)

@@ -161,6 +161,12 @@ type signOutView struct {
 	SignedInAs             string
 }
 
+// leadView is behind a redirect, for a proxy that gave it another status.
+type leadView struct {
+	page
+	URL string
+}
+
 type accountView struct {
 	page
 	CSRF, Name, Email, Initials string

@@ -36,7 +36,8 @@ type Config struct {
 	Sessions  *flows.Sessions
 	Gate      *flows.Gate // nil when no rules are configured
 	Handover  *flows.Handover
-	Sites     []Site // further root domains
+	Sites     []Site   // further root domains
+	Compat    []string // of Surfaces: whose endpoints the gate has besides its own
 
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
@@ -99,7 +100,13 @@ func New(c Config) (http.Handler, error) {
 	})
 
 	both := []string{http.MethodGet, http.MethodHead}
-	e.Match(both, "/", s.root)
+	root := s.root
+	var point *checkpoint
+	if c.Gate != nil {
+		point = s.newCheckpoint()
+		root = point.open(e, c.Compat)
+	}
+	e.Match(both, "/", root)
 	g := e.Group(strings.TrimSuffix(c.BasePath, "/"))
 	g.Match(both, "", s.root)
 	g.Match(both, "/signin", s.signInPage)
@@ -136,13 +143,12 @@ func New(c Config) (http.Handler, error) {
 	}
 	s.assets.serve(g)
 	pages := s.harden(e)
-	if c.Gate == nil {
+	if point == nil {
 		return pages, nil
 	}
-	point, checks := s.newCheckpoint()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if point.owns(r.URL.Path) {
-			checks.ServeHTTP(w, r)
+		if point.owns(r) {
+			point.checks.ServeHTTP(w, r)
 			return
 		}
 		pages.ServeHTTP(w, r)

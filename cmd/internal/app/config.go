@@ -45,6 +45,9 @@ type Config struct {
 	Drain     time.Duration    `yaml:"drain"`
 	Providers []ProviderConfig `yaml:"providers"`
 	Gate      GateConfig       `yaml:"gate"`
+	// Compat names other projects whose check and sign-in endpoints the gate
+	// has besides its own; see docs/migrate-forward-auth.md.
+	Compat List `yaml:"compat"`
 }
 
 // DatabaseConfig says where the four tables are.

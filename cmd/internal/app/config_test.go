@@ -46,6 +46,7 @@ func TestExampleShowsEveryKeyAndDefault(t *testing.T) {
 	want.PublicURL, want.Keys, want.Database.URL = got.PublicURL, got.Keys, got.Database.URL
 	want.TrustedProxies, want.ReturnTo, want.FormOrigins, want.Providers = []string{}, []string{}, []string{}, []ProviderConfig{}
 	want.Cookie.Sites = []SiteConfig{}
+	want.Compat = List{}
 	want.Gate.Networks, want.Gate.Groups, want.Gate.Rules = map[string]List{}, map[string][]Who{}, []RuleConfig{}
 	want.Pages.Languages = []string{}
 	if !reflect.DeepEqual(got, want) {
@@ -82,6 +83,7 @@ func TestMistakes(t *testing.T) {
 	}
 	good := fmt.Sprintf("public_url: https://auth.example.org\nkeys: [%s]\ndatabase: {url: postgres://localhost/x}\n", NewKey())
 	mail := good + "mail: {host: 'smtp.example.org:587', from: a@example.org%s}\n"
+	gateOn := "trusted_proxies: [127.0.0.1/32]\ngate: {rules: [{allow: signed-in}]}\n"
 	for _, tt := range []struct{ name, yaml, want string }{
 		{"empty file", "", "c.yaml: holds no keys"},
 		{"comments alone", "# nothing\n", "c.yaml: holds no keys"},
@@ -148,6 +150,10 @@ func TestMistakes(t *testing.T) {
 		{"rule with an unknown group", good + "trusted_proxies: [127.0.0.1/32]\ngate: {rules: [{allow: group:admins}]}\n", "c.yaml:5:24: gate.rules[0].allow: \"group:admins\": there is no group"},
 		{"gate without proxy", good + "gate: {rules: [{allow: signed-in}]}\n", "c.yaml: trusted_proxies: is empty, so no proxy may ask the gate"},
 		{"contact that is a script", good + "pages: {contact: 'javascript:alert(1)'}\n", "c.yaml:4:18: pages.contact: \"javascript:alert(1)\": want mailto:"},
+		{"unknown surface", good + gateOn + "compat: oauth2-porxy\n", "c.yaml:6:9: compat[0]: \"oauth2-porxy\" is unknown; did you mean \"oauth2-proxy\"?"},
+		{"unknown surface, like no other", good + gateOn + "compat: [vouch]\n", "c.yaml:6:9: compat[0]: \"vouch\" is unknown; want authelia, oauth2-proxy"},
+		{"two surfaces at one path", good + gateOn + "compat: [oauth2-proxy, oauth2-proxy-nginx]\n", "c.yaml:6:9: compat: oauth2-proxy and oauth2-proxy-nginx answer at the same paths"},
+		{"surface without a gate", good + "compat: [authelia]\n", "c.yaml:4:9: compat: needs the gate"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Chdir(dir)

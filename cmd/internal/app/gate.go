@@ -91,7 +91,7 @@ func (w *Who) UnmarshalYAML(n *yaml.Node) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("line %d: want a name such as group:admins, a list of them, or one of any: and all:", n.Line)
+	return fmt.Errorf("line %d: want a name such as group:admins, a list of them, or a mapping with any or all", n.Line)
 }
 
 func plain(list []Who) []gate.Who {

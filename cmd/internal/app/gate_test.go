@@ -1,10 +1,12 @@
 package app
 
 import (
+	"bufio"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -83,7 +85,7 @@ func (s *site) ask(method, path string, header ...string) page {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := &http.Request{Method: method, URL: &url.URL{Scheme: u.Scheme, Host: s.address, Opaque: path}, Header: http.Header{}}
+	r := &http.Request{Method: method, URL: &url.URL{Scheme: u.Scheme, Host: s.listens, Opaque: path}, Header: http.Header{}}
 	for i := 0; i+1 < len(header); i += 2 {
 		if header[i] == "Host" {
 			r.Host = header[i+1]
@@ -244,6 +246,25 @@ func TestGateSources(t *testing.T) {
 	distant := guarded(t, func(c *Config) { c.TrustedProxies = []string{"192.0.2.0/24"} })
 	if p := distant.check("forward", "GET", "https://app.example.org/open"); p.status != 400 || !strings.Contains(p.body, "trusted_proxies") {
 		t.Errorf("from a peer that is no proxy of ours: %d %s", p.status, p.body)
+	}
+}
+
+// Forward-auth §7.1 a: a body that is announced and does not come neither holds
+// the answer up nor swallows the next request.
+func TestGateWaitsForNoBody(t *testing.T) {
+	s := guarded(t, nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, "GET /auth/nginx HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\nX-Original-URL: https://app.example.org/open\r\nX-Original-Method: POST\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != 200 || !answer.Close {
+		t.Errorf("%+v, %v: want an answer that ends the connection", answer, err)
 	}
 }
 

@@ -111,6 +111,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		if w.Gate, err = c.gate(p.sessions, keys); err != nil {
 			return nil, err
 		}
+		w.Compat = c.Compat
 	}
 	for _, cidr := range c.TrustedProxies {
 		prefix, err := netip.ParsePrefix(cidr)

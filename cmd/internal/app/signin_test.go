@@ -34,8 +34,8 @@ type site struct {
 	log   *syncBuffer
 	keys  []Secret
 	parts *parts
-	// address is where the site listens, whatever it is called.
-	address string
+	// listens is where the site does, whatever it is called.
+	listens string
 }
 
 type syncBuffer struct {
@@ -72,9 +72,9 @@ func newSiteWith(t *testing.T, dsn, host string, ids []string, change func(*Conf
 	s := &site{t: t, log: &syncBuffer{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(s.Close)
-	s.address = s.Listener.Addr().String()
+	s.listens = s.Listener.Addr().String()
 	if host != "" {
-		_, port, _ := net.SplitHostPort(s.address)
+		_, port, _ := net.SplitHostPort(s.listens)
 		s.URL = "http://" + net.JoinHostPort(host, port)
 	}
 	var idp *devidp.Server
@@ -133,7 +133,7 @@ func (s *site) browser() *browser {
 	jar, _ := cookiejar.New(nil)
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if strings.Contains(address, ".localhost:") {
-			address = s.address
+			address = s.listens
 		}
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}}

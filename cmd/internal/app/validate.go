@@ -47,6 +47,7 @@ func (c Config) validate(m *mistakes) {
 	m.oneOf("log.format", c.Log.Format, "json", "text")
 	c.validateProviders(m)
 	c.validateGate(m)
+	c.validateCompat(m)
 }
 
 // validatePages returns the languages, or English alone when they are wrong.
@@ -298,6 +299,23 @@ func (c Config) validateSites(public *url.URL, m *mistakes) {
 	}
 	if len(c.Cookie.Sites) > 0 && c.Cookie.Domain == "" {
 		m.wrong("cookie.domain", "is missing; with cookie.sites each domain is named")
+	}
+}
+
+// validateCompat refuses names that are none, and two that answer at one path.
+func (c Config) validateCompat(m *mistakes) {
+	var oauth2 []string
+	for i, name := range c.Compat {
+		m.oneOf(fmt.Sprintf("compat[%d]", i), name, web.Surfaces()...)
+		if strings.HasPrefix(name, "oauth2-proxy") && !slices.Contains(oauth2, name) {
+			oauth2 = append(oauth2, name)
+		}
+	}
+	if len(oauth2) > 1 {
+		m.wrong("compat", "%s answer at the same paths; name the one for your proxy", strings.Join(oauth2, " and "))
+	}
+	if len(c.Compat) > 0 && !c.Gate.on() {
+		m.wrong("compat", "needs the gate, and the gate has no rules; see gate.rules")
 	}
 }
 
