@@ -17,6 +17,7 @@ test: parts check
 # What tests need besides Go; development needs only the first.
 parts: postgres
 	@bash .ci/parts.sh browser
+	@bash .ci/parts.sh proxies
 postgres:
 	@bash .ci/parts.sh postgres
 

@@ -11,12 +11,14 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/gatepost/gatepost/cmd/internal/app"
+	"github.com/gatepost/gatepost/docs/proxies"
 	"github.com/gatepost/gatepost/store"
 )
 
@@ -51,7 +53,8 @@ type commands struct {
 	Health struct {
 		URL string `default:"http://127.0.0.1:8081/healthz" help:"What to ask."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
-	Version struct{} `cmd:"" help:"Print the version."`
+	ProxyConfig proxyConfig `cmd:"" help:"Print the configuration of a reverse proxy for the gate's hosts."`
+	Version     struct{}    `cmd:"" help:"Print the version."`
 }
 
 var errFailed = errors.New("some checks failed")
@@ -62,7 +65,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	var c commands
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("gatepost"), kong.Description("Signs people in and keeps their sessions in Postgres."),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
+		kong.Writers(stdout, stderr), kong.Vars{"proxies": strings.Join(proxies.Kinds, ", ")}, kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
@@ -106,6 +109,8 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	switch command {
 	case "serve":
 		return app.Run(ctx, config, app.NewLogger(config.Log, stderr))
+	case "proxy-config <proxy>", "proxy-config <proxy> <part>":
+		return c.ProxyConfig.print(config, stdout)
 	case "migrate":
 		return app.Migrate(ctx, config, stdout)
 	case "check":
