@@ -15,8 +15,8 @@ type proxyConfig struct {
 	Upstream    string `default:"127.0.0.1:3000" help:"The application's host:port."`
 	Gatepost    string `help:"host:port where the proxy reaches Gatepost; listen by default."`
 	Listen      string `default:"443" help:"Port, or address:port, of the proxy."`
-	Certificate string `default:"/etc/ssl/certs/example.com.pem" help:"PEM file with the certificates of all hosts (for HAProxy with the key in it)."`
-	Key         string `default:"/etc/ssl/private/example.com.key" help:"PEM file with the key."`
+	Certificate string `help:"PEM file with the certificate of all hosts (for HAProxy with the key in it)."`
+	Key         string `help:"PEM file with its key."`
 }
 
 func (p proxyConfig) print(c app.Config, out io.Writer) error {

@@ -21,25 +21,26 @@ type Site struct {
 	Gatepost         string   // host:port where it listens
 	Upstream         string   // host:port of the application
 	Listen           string   // of the proxy: a port, or address:port
-	Certificate, Key string   // PEM files
+	Certificate, Key string   // PEM files; "" where Caddy gets its own
 }
 
 // Example is the site that the pages show.
 var Example = Site{
 	Hosts: []string{"app.example.com"}, SignIn: "auth.example.com", BasePath: "/auth", Gatepost: "127.0.0.1:8080", Upstream: "127.0.0.1:3000",
-	Listen: "443", Certificate: "/etc/ssl/certs/example.com.pem", Key: "/etc/ssl/private/example.com.key",
+	Listen: "443",
 }
 
-//go:embed nginx.conf
+//go:embed nginx.conf Caddyfile
 var files embed.FS
 
 // parts are the files of each proxy; the first is the main one.
 var parts = map[string][]string{
 	"nginx": {"nginx.conf"},
+	"caddy": {"Caddyfile"},
 }
 
 // Kinds are the proxies that there are texts for.
-var Kinds = []string{"nginx"}
+var Kinds = []string{"nginx", "caddy"}
 
 // Config is the main text for a proxy.
 func Config(kind string, s Site) (string, error) { return Part(kind, "", s) }
@@ -62,6 +63,9 @@ func Part(kind, name string, s Site) (string, error) {
 }
 
 func render(file string, s Site) (string, error) {
+	if s.Certificate == "" && file != "Caddyfile" {
+		s.Certificate, s.Key = "/etc/ssl/certs/example.com.pem", "/etc/ssl/private/example.com.key"
+	}
 	if err := s.validate(); err != nil {
 		return "", err
 	}
@@ -90,7 +94,7 @@ func (s Site) validate() error {
 	if len(s.Hosts) == 0 {
 		return errors.New("there is no host behind the gate: gate.rules name none")
 	}
-	for _, v := range append([]string{s.SignIn, s.BasePath, s.Gatepost, s.Upstream, s.Listen, s.Certificate, s.Key}, s.Hosts...) {
+	for _, v := range append([]string{s.SignIn, s.BasePath, s.Gatepost, s.Upstream, s.Listen, "/" + s.Certificate, "/" + s.Key}, s.Hosts...) {
 		if !plain.MatchString(v) {
 			return fmt.Errorf("%q cannot be written into a proxy's configuration", v)
 		}

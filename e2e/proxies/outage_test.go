@@ -153,7 +153,10 @@ func TestOutages(t *testing.T) {
 
 // The status that a proxy gives when Gatepost does not answer in time, or not
 // at all, where it is not 503.
-var slow, stopped = map[string]int{}, map[string]int{}
+var (
+	slow    = map[string]int{"caddy": 504}
+	stopped = map[string]int{"caddy": 502}
+)
 
 func or0(n, otherwise int) int {
 	if n == 0 {

@@ -240,6 +240,7 @@ func (w *world) pem() string { return filepath.Join(w.dir, "example.org.pem") }
 // loopback only.
 var starters = map[string]func(w *world, dir string, site config.Site, change func(string) string) (argv []string, err error){
 	"nginx": nginxIn,
+	"caddy": caddyIn,
 }
 
 // kinds are the proxies, in the order of the documentation.
@@ -323,4 +324,14 @@ func nginxIn(w *world, dir string, site config.Site, change func(string) string)
 		return nil, err
 	}
 	return []string{"nginx", "-p", dir, "-e", "stderr", "-c", main}, os.WriteFile(main, []byte(around), 0o644)
+}
+
+func caddyIn(_ *world, dir string, site config.Site, change func(string) string) ([]string, error) {
+	text, err := config.Config("caddy", site)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "Caddyfile")
+	around := "{\n\tadmin off\n\tauto_https disable_redirects\n\tskip_install_trust\n\tdefault_bind " + site.Address() + "\n}\n"
+	return []string{"caddy", "run", "--config", file, "--adapter", "caddyfile"}, os.WriteFile(file, []byte(around+change(text)), 0o644)
 }
