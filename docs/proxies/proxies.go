@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -30,17 +31,18 @@ var Example = Site{
 	Listen: "443",
 }
 
-//go:embed nginx.conf Caddyfile
+//go:embed nginx.conf Caddyfile haproxy.cfg haproxy.lua
 var files embed.FS
 
 // parts are the files of each proxy; the first is the main one.
 var parts = map[string][]string{
-	"nginx": {"nginx.conf"},
-	"caddy": {"Caddyfile"},
+	"nginx":   {"nginx.conf"},
+	"caddy":   {"Caddyfile"},
+	"haproxy": {"haproxy.cfg", "haproxy.lua"},
 }
 
 // Kinds are the proxies that there are texts for.
-var Kinds = []string{"nginx", "caddy"}
+var Kinds = []string{"nginx", "caddy", "haproxy"}
 
 // Config is the main text for a proxy.
 func Config(kind string, s Site) (string, error) { return Part(kind, "", s) }
@@ -54,10 +56,11 @@ func Part(kind, name string, s Site) (string, error) {
 	if name == "" {
 		name = files[0]
 	}
-	for _, f := range files {
-		if f == name || f == kind+"-"+name {
-			return render(f, s)
-		}
+	if name == "gatepost.lua" {
+		name = kind + ".lua"
+	}
+	if slices.Contains(files, name) {
+		return render(name, s)
 	}
 	return "", fmt.Errorf("%s has no part %q", kind, name)
 }

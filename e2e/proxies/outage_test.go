@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -189,3 +190,35 @@ func TestFiftyOnAnExpiredSession(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// A script that fails lets nothing pass: HAProxy by itself would go on.
+func TestBrokenScript(t *testing.T) {
+	for _, kind := range kinds() {
+		for name, breakAt := range map[string]string{"at once": begins[kind], "when all is decided": ends[kind]} {
+			if breakAt == "" {
+				continue
+			}
+			t.Run(kind+"/"+name, func(t *testing.T) {
+				broken := false
+				p := the.changed(t, kind, the.site(), func(s string) string {
+					broken = broken || strings.Contains(s, breakAt)
+					return strings.Replace(s, breakAt, breakAt+"\n  error(\"broken\")\n", 1)
+				})
+				if !broken {
+					t.Fatalf("the script has no %q", breakAt)
+				}
+				for _, target := range []string{"/open", "/x"} {
+					if a := p.send(t, page(target)); a.passed || a.status < 500 && a.status != 302 {
+						t.Errorf("%s: passed %v, %d", target, a.passed, a.status)
+					}
+				}
+			})
+		}
+	}
+}
+
+// Where the scripts begin, and where they have decided to let pass.
+var (
+	begins = map[string]string{"haproxy": `{ "http-req" }, function(txn, url)`}
+	ends   = map[string]string{"haproxy": `  for _, name in ipairs(IDENTITY) do`}
+)

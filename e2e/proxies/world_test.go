@@ -239,8 +239,9 @@ func (w *world) pem() string { return filepath.Join(w.dir, "example.org.pem") }
 // starters say how a proxy runs its configuration in dir, unprivileged and on
 // loopback only.
 var starters = map[string]func(w *world, dir string, site config.Site, change func(string) string) (argv []string, err error){
-	"nginx": nginxIn,
-	"caddy": caddyIn,
+	"nginx":   nginxIn,
+	"caddy":   caddyIn,
+	"haproxy": haproxyIn,
 }
 
 // kinds are the proxies, in the order of the documentation.
@@ -334,4 +335,21 @@ func caddyIn(_ *world, dir string, site config.Site, change func(string) string)
 	file := filepath.Join(dir, "Caddyfile")
 	around := "{\n\tadmin off\n\tauto_https disable_redirects\n\tskip_install_trust\n\tdefault_bind " + site.Address() + "\n}\n"
 	return []string{"caddy", "run", "--config", file, "--adapter", "caddyfile"}, os.WriteFile(file, []byte(around+change(text)), 0o644)
+}
+
+func haproxyIn(_ *world, dir string, site config.Site, change func(string) string) ([]string, error) {
+	text, err := config.Config("haproxy", site)
+	if err != nil {
+		return nil, err
+	}
+	script, err := config.Part("haproxy", "gatepost.lua", site)
+	if err != nil {
+		return nil, err
+	}
+	file, lua := filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "gatepost.lua")
+	if err := os.WriteFile(lua, []byte(change(script)), 0o644); err != nil {
+		return nil, err
+	}
+	text = strings.Replace(change(text), "/etc/haproxy/gatepost.lua", lua, 1)
+	return []string{"haproxy", "-f", file}, os.WriteFile(file, []byte(text), 0o644)
 }
