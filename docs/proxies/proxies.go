@@ -31,7 +31,7 @@ var Example = Site{
 	Listen: "443",
 }
 
-//go:embed nginx.conf Caddyfile haproxy.cfg haproxy.lua
+//go:embed nginx.conf Caddyfile haproxy.cfg haproxy.lua apache.conf apache.lua
 var files embed.FS
 
 // parts are the files of each proxy; the first is the main one.
@@ -39,10 +39,11 @@ var parts = map[string][]string{
 	"nginx":   {"nginx.conf"},
 	"caddy":   {"Caddyfile"},
 	"haproxy": {"haproxy.cfg", "haproxy.lua"},
+	"apache":  {"apache.conf", "apache.lua"},
 }
 
 // Kinds are the proxies that there are texts for.
-var Kinds = []string{"nginx", "caddy", "haproxy"}
+var Kinds = []string{"nginx", "caddy", "haproxy", "apache"}
 
 // Config is the main text for a proxy.
 func Config(kind string, s Site) (string, error) { return Part(kind, "", s) }

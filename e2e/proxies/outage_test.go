@@ -219,6 +219,6 @@ func TestBrokenScript(t *testing.T) {
 
 // Where the scripts begin, and where they have decided to let pass.
 var (
-	begins = map[string]string{"haproxy": `{ "http-req" }, function(txn, url)`}
-	ends   = map[string]string{"haproxy": `  for _, name in ipairs(IDENTITY) do`}
+	begins = map[string]string{"haproxy": `{ "http-req" }, function(txn, url)`, "apache": `function check(r)`}
+	ends   = map[string]string{"haproxy": `  for _, name in ipairs(IDENTITY) do`, "apache": `  for _, name in ipairs(IDENTITY) do`}
 )

@@ -68,6 +68,9 @@ func start(name, dir string, unprivileged bool, argv ...string) (*process, error
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if uid, gid, ok := nobody(); ok && unprivileged {
 		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := out.Chown(uid, gid); err != nil { // Apache opens it by name
+			return nil, err
+		}
 	}
 	started := make(chan error, 1)
 	go func() {

@@ -242,6 +242,7 @@ var starters = map[string]func(w *world, dir string, site config.Site, change fu
 	"nginx":   nginxIn,
 	"caddy":   caddyIn,
 	"haproxy": haproxyIn,
+	"apache":  apacheIn,
 }
 
 // kinds are the proxies, in the order of the documentation.
@@ -352,4 +353,38 @@ func haproxyIn(_ *world, dir string, site config.Site, change func(string) strin
 	}
 	text = strings.Replace(change(text), "/etc/haproxy/gatepost.lua", lua, 1)
 	return []string{"haproxy", "-f", file}, os.WriteFile(file, []byte(text), 0o644)
+}
+
+func apacheIn(_ *world, dir string, site config.Site, change func(string) string) ([]string, error) {
+	text, err := config.Config("apache", site)
+	if err != nil {
+		return nil, err
+	}
+	script, err := config.Part("apache", "gatepost.lua", site)
+	if err != nil {
+		return nil, err
+	}
+	modules, program := "", "apache2"
+	for _, folder := range []string{"/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/apache2", "/opt/homebrew/opt/httpd/lib/httpd/modules"} {
+		if _, err := os.Stat(filepath.Join(folder, "mod_lua.so")); err == nil {
+			modules = folder
+			break
+		}
+	}
+	if _, err := find(program); err != nil {
+		program = "httpd"
+	}
+	var around strings.Builder
+	for _, m := range []string{"mpm_event", "unixd", "authz_core", "ssl", "http2", "headers", "proxy", "proxy_http", "lua"} {
+		fmt.Fprintf(&around, "<IfModule !%[1]s_module>\nLoadModule %[1]s_module %[2]s/mod_%[1]s.so\n</IfModule>\n", m, modules)
+	}
+	fmt.Fprintf(&around, "ServerRoot %[1]s\nDefaultRuntimeDir %[1]s\nPidFile %[1]s/pid\nMutex file:%[1]s default\nErrorLog %[1]s/apache.log\nLogLevel warn\nServerName localhost\nListen %[2]s\nInclude %[1]s/gatepost.conf\n", dir, site.Listen)
+	lua := filepath.Join(dir, "gatepost.lua")
+	text = strings.Replace(change(text), "/etc/apache2/gatepost.lua", lua, 1)
+	for file, content := range map[string]string{lua: change(script), filepath.Join(dir, "gatepost.conf"): text, filepath.Join(dir, "main.conf"): around.String()} {
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	return []string{program, "-DFOREGROUND", "-f", filepath.Join(dir, "main.conf")}, nil
 }
