@@ -25,6 +25,7 @@ postgres:
 # A real browser, providers and reverse proxies that are not ours.
 e2e:
 	go test -tags e2e -run '^TestReal' ./cmd/internal/app
+	go test -tags e2e ./e2e/proxies
 	cd e2e && npm ci --ignore-scripts --no-audit --no-fund && node --test
 
 check:

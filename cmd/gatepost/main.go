@@ -21,6 +21,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/gatepost/gatepost/cmd/internal/app"
+	"github.com/gatepost/gatepost/docs/proxies"
 	"github.com/gatepost/gatepost/store"
 )
 
@@ -73,7 +74,8 @@ type commands struct {
 	Health struct {
 		URL string `placeholder:"URL" help:"What to ask; by default /healthz where GATEPOST_ADMIN_LISTEN says."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
-	Version struct{} `cmd:"" help:"Print the version."`
+	ProxyConfig proxyConfig `cmd:"" help:"Print the configuration of a reverse proxy for the gate's hosts."`
+	Version     struct{}    `cmd:"" help:"Print the version."`
 }
 
 var errFailed = errors.New("some checks failed")
@@ -84,7 +86,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	var c commands
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("gatepost"), kong.Description("Signs people in and keeps their sessions in Postgres."),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
+		kong.Writers(stdout, stderr), kong.Vars{"proxies": strings.Join(proxies.Kinds, ", ")}, kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
@@ -164,6 +166,8 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	case "mail preview":
 		p := c.Mail.Preview
 		return app.PreviewMail(ctx, config, app.MailPreview{Language: p.Language, HTML: p.HTML, To: p.To}, stdout)
+	case "proxy-config <proxy>", "proxy-config <proxy> <part>":
+		return c.ProxyConfig.print(config, stdout)
 	case "migrate":
 		return app.Migrate(ctx, config, stdout)
 	case "why <method> <url>":

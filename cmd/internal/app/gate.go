@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -176,4 +177,28 @@ func (c Config) returnTo() []string {
 	}
 	slices.Sort(origins)
 	return slices.Compact(origins)
+}
+
+// GateHosts are the hosts behind the gate that a proxy can be told by name,
+// without the sign-in pages' own.
+func (c Config) GateHosts() []string {
+	var hosts []string
+	for _, r := range c.Gate.Rules {
+		for _, host := range r.Host {
+			if host != "*" && !strings.ContainsAny(host, "~{") && !strings.EqualFold(host, c.SignInHost()) {
+				hosts = append(hosts, strings.ToLower(host))
+			}
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// SignInHost is the host of the sign-in pages.
+func (c Config) SignInHost() string {
+	public, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return public.Hostname()
 }
