@@ -45,7 +45,10 @@ func (s *server) signInPage(c echo.Context) error {
 		SignedInAs: s.signedInAs(c),
 		SignOut:    s.url("/signout", url.Values{"callbackUrl": {target}}),
 		WrongApp:   s.wrongApp(c),
-		Here:       s.url("/signin", url.Values{"callbackUrl": {target}}),
+		Here:       s.url("/signin", nil),
+	}
+	if target != s.ReturnTo.Default() {
+		view.Here = s.url("/signin", url.Values{"callbackUrl": {target}})
 	}
 	view.Providers, view.More = s.buttons(c, "")
 	s.offerMail(c, &view)

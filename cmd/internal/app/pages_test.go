@@ -49,8 +49,8 @@ func TestLinkSaysWhatItDoes(t *testing.T) {
 		got       page
 		want, not []string
 	}{
-		{"asked here", b.get(link), []string{"ada@example.org", "app.example.org", "asked for just now, by Firefox on Linux"}, []string{"did not ask"}},
-		{"asked elsewhere", s.browser().send("GET", link, nil, "User-Agent", "Chrome/1 Windows"), []string{"ada@example.org", "did not ask for the link", "asked for just now."}, []string{"Firefox", "Chrome", "app.example.org"}},
+		{"asked here", b.get(link), []string{"ada@example.org", "app.example.org", "Requested just now, in Firefox on Linux"}, []string{"did not ask"}},
+		{"asked elsewhere", s.browser().send("GET", link, nil, "User-Agent", "Chrome/1 Windows"), []string{"ada@example.org", "did not ask for the link", "Requested just now."}, []string{"Firefox", "Chrome", "app.example.org"}},
 		{"a lie in the URL", s.browser().get(link + "&browser=Lynx&system=BeOS&email=eve@example.org"), []string{"ada@example.org"}, []string{"Lynx", "BeOS", "eve@"}},
 	} {
 		for _, w := range tt.want {
@@ -200,7 +200,7 @@ func TestSignInPageKnowsItsVisitor(t *testing.T) {
 		t.Errorf("a provider that is not there: %s", first(p))
 	}
 	app := s.browser().send("GET", "/auth/signin?callbackUrl=/x", nil, "User-Agent", "Mozilla/5.0 (Linux; Android 15; Pixel 9; wv) Chrome/140.0 Mobile Safari/537.36")
-	if strings.Count(app.body, " disabled>") != 1 || !strings.Contains(app.body, "Google signs nobody in inside another app") || !strings.Contains(app.body, s.URL+"/auth/signin?callbackUrl=") {
+	if strings.Count(app.body, " disabled>") != 1 || !strings.Contains(app.body, "Google does not allow sign-in inside other apps") || !strings.Contains(app.body, s.URL+"/auth/signin?callbackUrl=") {
 		t.Errorf("inside an app: %s", app.body)
 	}
 }
@@ -222,7 +222,7 @@ func TestMailDownIsSaid(t *testing.T) {
 	s.mail.Stop()
 	b.askMail("ada@example.org", firefox)
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if p := b.get("/auth/signin"); strings.Contains(p.body, "Mail is not leaving") {
+		if p := b.get("/auth/signin"); strings.Contains(p.body, "mail is delayed") {
 			break
 		}
 		if time.Now().After(end) {
@@ -385,5 +385,31 @@ func TestExport(t *testing.T) {
 	}
 	if strings.Contains(p.body, "token") || !strings.HasPrefix(p.header.Get("Content-Disposition"), "attachment") {
 		t.Errorf("%s %s", p.header.Get("Content-Disposition"), p.body)
+	}
+}
+
+// The language of the browser that asks is that of the page, of the mail, and
+// of the error after it.
+func TestLanguageTravels(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	german := []string{"Accept-Language", "tlh, de-CH;q=0.9, en;q=0.5"}
+	p := b.send("GET", "/auth/signin", nil, german...)
+	if p.header.Get("Content-Language") != "de" || !strings.Contains(p.body, `<html lang="de" dir="ltr">`) || !strings.Contains(p.body, "Mit Google anmelden") {
+		t.Errorf("%s %s", p.header.Get("Content-Language"), p.body)
+	}
+	b.send("POST", "/auth/signin/email", url.Values{"csrfToken": {b.csrf()}, "email": {"ada@example.org"}}, german...)
+	m := s.newMail("ada@example.org", 1)
+	if !strings.HasPrefix(m.Subject, "Anmeldung bei ") || !strings.Contains(m.Text, "Öffnen Sie diesen Link") || len(m.Links()) != 1 || len(m.Code()) != 6 {
+		t.Errorf("%s\n%s", m.Subject, m.Text)
+	}
+	if p := b.send("GET", "/auth/verify-request", nil, german...); !strings.Contains(p.body, html.EscapeString(m.Subject)) {
+		t.Errorf("the page promises another subject: %s", p.body)
+	}
+	if p := b.send("GET", "/auth/error?error=Verification&reason=link_expired", nil, "Accept-Language", "ar"); !strings.Contains(p.body, `<html lang="ar" dir="rtl">`) || !strings.Contains(p.body, "لم يعد رابط الدخول") {
+		t.Errorf("%s", p.body)
+	}
+	if p := b.send("GET", "/auth/signin", nil, "Accept-Language", strings.Repeat("de-", 5000)); p.status != 200 || !strings.Contains(p.body, `lang="en"`) {
+		t.Errorf("hostile header: %d", p.status)
 	}
 }
