@@ -317,8 +317,8 @@ func TestMailLimits(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := granted.Load(); n < 1 || n > 3 {
-		t.Errorf("%d of 20 at once granted, want at most 3", n)
+	if n := granted.Load(); n != 3 {
+		t.Errorf("%d of 20 at once granted, want 3", n)
 	}
 	exec(t, url, "DELETE FROM verification_tokens WHERE identifier <> 'limit'")
 	for i := range 4 {
@@ -332,6 +332,49 @@ func TestMailLimits(t *testing.T) {
 	}
 	if ask(9, "9@example.org", "c3") {
 		t.Error("a client's limit does not hold over addresses")
+	}
+}
+
+// M-12: whoever asks at the same time as others is refused by a limit alone,
+// never by a race, and all of them together never get more than it allows.
+func TestMailLimitsUnderConcurrency(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		address        string // one for all; "" for one each
+		limits         store.MailLimits
+		asked, granted int32
+	}{
+		{"below every limit", "", store.MailLimits{AddressPerWindow: 3, AddressPerDay: 10, ClientPerWindow: 1000}, 100, 100},
+		{"one client", "", store.MailLimits{ClientPerWindow: 3}, 100, 3},
+		{"one address", "ada@example.org", store.MailLimits{AddressPerWindow: 3, AddressPerDay: 10, ClientPerWindow: 1000}, 100, 3},
+		{"exactly all", "", store.MailLimits{ClientPerWindow: 20}, 20, 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.limits.Window = 24 * time.Hour
+			s := storetest.OpenWith(t, store.Options{URL: storetest.URL(t), MaxConns: 30, Timeout: 20 * time.Second})
+			var granted atomic.Int32
+			var wg sync.WaitGroup
+			for i := range tt.asked {
+				wg.Go(func() {
+					address := tt.address
+					if address == "" {
+						address = fmt.Sprintf("%d@example.org", i)
+					}
+					ok, err := s.RequestVerification(t.Context(), store.VerificationRequest{
+						Identifier: address, Token: fmt.Sprint("t", i), CodeToken: fmt.Sprint("code:", i), TTL: time.Minute, CodeTries: 5,
+						AddressKey: address, ClientKey: "c", Limits: tt.limits})
+					if err != nil {
+						t.Error(err)
+					} else if ok {
+						granted.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if n := granted.Load(); n != tt.granted {
+				t.Errorf("%d of %d granted, want %d", n, tt.asked, tt.granted)
+			}
+		})
 	}
 }
 
