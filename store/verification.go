@@ -2,10 +2,11 @@ package store
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A VerificationRequest is a sign-in mail about to be sent.
@@ -140,10 +141,10 @@ func (s *Store) RevokeVerification(ctx context.Context, tokens []string) error {
 // The first proof of an address ends whatever was attached to its user before
 // by somebody who had not proven it: sessions and provider accounts (L-4).
 func (s *Store) SignInByVerification(ctx context.Context, tokens []string, session NewSession) (out SignedIn, err error) {
-	err = s.do(ctx, "sign in by verification", func(ctx context.Context) error {
+	err = s.signIn(ctx, "sign in by verification", session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
 		var created bool
-		err := s.pool.QueryRow(ctx, `
+		err := conn.QueryRow(ctx, `
 	WITH spent AS (
 		DELETE FROM verification_tokens WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' RETURNING id, identifier
 	), known AS (
@@ -185,8 +186,5 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 		out.NewUser = created
 		return err
 	})
-	if errors.Is(err, ErrUnavailable) {
-		out, err = s.reread(ctx, session.SessionToken, err)
-	}
 	return out, err
 }
