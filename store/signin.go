@@ -58,6 +58,7 @@ func sessionArgs(n NewSession) []any {
 // SignedIn.User.ID is 0 and Facts say what is known.
 //
 // A known account gets the new tokens and keeps its refresh token if none came.
+// One whose user is gone belongs to nobody and gives way to a new one.
 // Of concurrent first sign-ins of one identity one creates the user, and the
 // others, retried, sign in as its owner.
 func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out SignedIn, f Facts, err error) {
@@ -81,11 +82,13 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 		INSERT INTO users (name, email, email_verified, image)
 		SELECT nullif($14::varchar, ''), nullif($15::varchar, ''), CASE WHEN $15::varchar <> '' THEN now() END, nullif($16::text, '')
 		WHERE $17::int = 0 AND NOT EXISTS (SELECT FROM owner) AND NOT EXISTS (SELECT FROM namesake)
-			AND NOT EXISTS (SELECT FROM accounts WHERE compound_id = $7::varchar)
 		RETURNING id, name, email, email_verified, image, created_at, updated_at
+	), orphaned AS (
+		DELETE FROM accounts USING made WHERE compound_id = $7::varchar RETURNING accounts.id
 	), linked AS (
 		INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id, refresh_token, access_token, access_token_expires)
-		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz FROM made
+		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz
+		FROM made, (SELECT count(*) FROM orphaned) first
 		RETURNING id
 	), refreshed AS (
 		UPDATE accounts SET refresh_token = coalesce(nullif($11::text, ''), refresh_token), access_token = nullif($12::text, ''),
@@ -134,10 +137,14 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 		SELECT id, name, email, email_verified, image, created_at, updated_at FROM users
 		WHERE id = $14::int AND ($15::varchar = '' OR email = $15::varchar AND email_verified IS NOT NULL)
 		FOR UPDATE
+	), owner AS (
+		SELECT a.user_id AS id FROM accounts a JOIN users u ON u.id = a.user_id WHERE a.compound_id = $7::varchar
+	), orphaned AS (
+		DELETE FROM accounts USING target WHERE compound_id = $7::varchar AND NOT EXISTS (SELECT FROM owner) RETURNING accounts.id
 	), linked AS (
 		INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id, refresh_token, access_token, access_token_expires)
 		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz
-		FROM target WHERE NOT EXISTS (SELECT FROM accounts WHERE compound_id = $7::varchar)
+		FROM target, (SELECT count(*) FROM orphaned) first WHERE NOT EXISTS (SELECT FROM owner)
 		RETURNING user_id
 	), who AS (
 		SELECT user_id FROM linked

@@ -125,6 +125,60 @@ func TestConcurrentFirstSignIns(t *testing.T) {
 	}
 }
 
+// An account whose user is gone locks nobody out: its person gets a new user,
+// one however many sign-ins there are at once, or adds it to the user they have.
+func TestAccountWithoutUser(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		asked int
+		do    func(s *store.Store, session string) (store.SignedIn, error)
+		want  string // users, accounts, and whose the account is
+	}{
+		{"signs in", 1, func(s *store.Store, session string) (store.SignedIn, error) {
+			in, _, err := s.SignInByAccount(t.Context(), answer("google", "1", "ada@example.org", session))
+			return in, err
+		}, "1 1 true"},
+		{"signs in fifty times at once", 50, func(s *store.Store, session string) (store.SignedIn, error) {
+			in, _, err := s.SignInByAccount(t.Context(), answer("google", "1", "", session))
+			return in, err
+		}, "1 1 true"},
+		{"is linked to another user", 1, func(s *store.Store, session string) (store.SignedIn, error) {
+			bob, _, err := s.SignInByAccount(t.Context(), answer("github", "2", "bob@example.org", "bob"))
+			if err != nil {
+				return bob, err
+			}
+			return s.SignInByLinking(t.Context(), bob.User.ID, "bob@example.org", answer("google", "1", "", session))
+		}, "1 2 true"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url := storetest.URL(t)
+			var count statements
+			s := storetest.OpenWith(t, store.Options{URL: url, MaxConns: 20, Timeout: 20 * time.Second, Tracer: &count})
+			if _, _, err := s.SignInByAccount(t.Context(), answer("google", "1", "ada@example.org", "old")); err != nil {
+				t.Fatal(err)
+			}
+			exec(t, url, "DELETE FROM users")
+			count.n.Store(0)
+			var wg sync.WaitGroup
+			for i := range tt.asked {
+				wg.Go(func() {
+					if in, err := tt.do(s, fmt.Sprint(i)); err != nil || in.User.ID == 0 || in.User.ID == 1 {
+						t.Errorf("user %d, %v", in.User.ID, err)
+					}
+				})
+			}
+			wg.Wait()
+			if n := count.n.Load(); tt.name == "signs in" && n != 1 {
+				t.Errorf("%d statements, want 1", n)
+			}
+			got := query[string](t, url, "SELECT (SELECT count(*) FROM users) || ' ' || (SELECT count(*) FROM accounts) || ' ' || (SELECT bool_and(user_id IN (SELECT id FROM users)) FROM accounts)")
+			if got != tt.want {
+				t.Errorf("left: %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 // G-2, M-5: a hundred uses of one link at once; the identity is the row's.
 func TestOneLinkSignsInOnce(t *testing.T) {
 	url := storetest.URL(t)
