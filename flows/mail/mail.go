@@ -32,7 +32,6 @@ type Config struct {
 	TemplateDir string // link.txt and link.html in it replace the built-in ones
 	CAFile      string // further roots for the server's certificate
 	QueueSize   int    // 0 is 1000
-	Attempts    int    // 0 is 5
 }
 
 // Link is one sign-in mail.
@@ -49,18 +48,22 @@ type Mailer struct {
 	smtp      *smtpClient
 	templates *templates
 	log       *slog.Logger
-	attempts  int
-	queue     chan job
+	queue     chan job // has room for every mail that is held
 	mu        sync.Mutex
 	closed    bool
+	held      int   // queued, under way, or waiting to be tried again
 	failing   error // of the last attempt; nil after a success
 	pending   sync.WaitGroup
-	backoff   time.Duration // before the first repetition; doubles
+	backoff   time.Duration // before the first repetition; doubles up to maxBackoff
 }
 
+const maxBackoff = time.Minute
+
 type job struct {
-	link  Link
-	until time.Time
+	link    Link
+	until   time.Time
+	attempt int           // that failed
+	wait    time.Duration // before the next
 }
 
 // New refuses a configuration that cannot work: an unreadable template, an
@@ -74,10 +77,7 @@ func New(c Config, log *slog.Logger) (*Mailer, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mailer{smtp: s, templates: t, log: log, attempts: c.Attempts, backoff: time.Second}
-	if m.attempts <= 0 {
-		m.attempts = 5
-	}
+	m := &Mailer{smtp: s, templates: t, log: log, backoff: time.Second}
 	size := c.QueueSize
 	if size <= 0 {
 		size = 1000
@@ -93,13 +93,13 @@ func (m *Mailer) Send(l Link) error {
 	if m.closed {
 		return ErrClosed
 	}
-	select {
-	case m.queue <- job{l, time.Now().Add(l.Expires)}:
-		m.pending.Add(1)
-		return nil
-	default:
+	if m.held == cap(m.queue) {
 		return ErrQueueFull
 	}
+	m.held++
+	m.pending.Add(1)
+	m.queue <- job{link: l, until: time.Now().Add(l.Expires), wait: m.backoff}
+	return nil
 }
 
 // Run sends what is queued until ctx ends, four mails at a time.
@@ -113,7 +113,6 @@ func (m *Mailer) Run(ctx context.Context) {
 					return
 				case j := <-m.queue:
 					m.deliver(ctx, j)
-					m.pending.Done()
 				}
 			}
 		})
@@ -133,7 +132,9 @@ func (m *Mailer) Drain(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%d mails were not sent", len(m.queue))
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return fmt.Errorf("%d mails were not sent", m.held)
 	}
 }
 
@@ -144,43 +145,47 @@ func (m *Mailer) Healthy() error {
 	return m.failing
 }
 
-// Check connects, negotiates TLS and authenticates, and sends nothing.
+// Check connects, negotiates TLS, authenticates and names the sender, which many
+// servers refuse first, and sends nothing.
 func (m *Mailer) Check(ctx context.Context) error {
 	session, err := m.smtp.open(ctx)
 	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if err := m.smtp.sender(session); err != nil {
 		return err
 	}
 	session.Quit()
 	return nil
 }
 
-// deliver tries until the mail is accepted, refused for good, or too late to be
-// of use.
+// deliver tries once. A mail that was not accepted yet waits for its next
+// attempt beside the queue, so that a server which puts some off keeps no worker
+// from the others; it is over when it is too late to be of use (security M-15).
 func (m *Mailer) deliver(ctx context.Context, j job) {
-	wait := m.backoff
-	for attempt := 1; ; attempt++ {
-		err := m.attempt(ctx, j.link)
-		m.mu.Lock()
-		m.failing = err
-		if _, refused := errors.AsType[*refusedError](err); refused {
-			m.failing = nil // this recipient, not the server
-		}
-		m.mu.Unlock()
-		if err == nil {
-			return
-		}
-		last := permanent(err) || attempt >= m.attempts || time.Now().Add(wait).After(j.until)
-		m.log.Warn("sign-in mail not sent", "recipient", fingerprint(j.link.To), "attempt", attempt, "given_up", last, "err", err.Error())
-		if last {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		wait *= 2
+	err := m.attempt(ctx, j.link)
+	j.attempt++
+	last := err == nil || permanent(err) || time.Now().Add(j.wait).After(j.until)
+	m.mu.Lock()
+	m.failing = err
+	if refused, ok := errors.AsType[*refusedError](err); ok && refused.recipient {
+		m.failing = nil // the server is well
 	}
+	if last {
+		m.held--
+	}
+	m.mu.Unlock()
+	if err != nil {
+		m.log.Warn("sign-in mail not sent", "recipient", fingerprint(j.link.To), "attempt", j.attempt, "given_up", last, "err", err.Error())
+	}
+	if last {
+		m.pending.Done()
+		return
+	}
+	wait := j.wait
+	j.wait = min(2*j.wait, maxBackoff)
+	time.AfterFunc(wait, func() { m.queue <- j })
 }
 
 func (m *Mailer) attempt(ctx context.Context, l Link) error {
