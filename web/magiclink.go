@@ -205,9 +205,11 @@ func (s *server) completeMagicLink(c echo.Context) error {
 	}
 	if refusal, ok := errors.AsType[*flows.Error](err); ok && guessed[refusal.Reason] {
 		s.guesses.charge(client(c))
-	}
-	if fields.Get("token") == "" {
-		if refusal, ok := errors.AsType[*flows.Error](err); ok && refusal.Reason == flows.ReasonCodeWrong {
+		if refusal.Reason == flows.ReasonCodeWrong || refusal.Reason == flows.ReasonCodeExhausted {
+			asked.Wrong++
+			if lost := s.cookies.keepMailAttempt(c, asked, s.MagicLink.TTL); lost != nil {
+				return lost
+			}
 			entry := entryOf(c)
 			entry.code, entry.reason, entry.err = string(refusal.Code), refusal.Reason, err
 			return s.answer(c, fields, s.url("/verify-request", url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}}))

@@ -32,3 +32,35 @@ func TestOnlyWrongAnswersAreLimited(t *testing.T) {
 		t.Errorf("the eleventh guess: %s", p.location)
 	}
 }
+
+// M-11: the code form says the same whether a mail was sent or a limit kept it
+// from being sent, also to whoever puts an old cookie back.
+func TestCodeFormTellsNoLimit(t *testing.T) {
+	s := newSite(t, storetest.URL(t), func(c *Config) { c.Mail.AddressPerWindow, c.TrustedProxies = 1, []string{"127.0.0.0/8"} })
+	var said [2][]string
+	for i := range said {
+		b := s.browser()
+		b.post("/auth/signin/email", "email", "ada@example.org")
+		u, _ := url.Parse(s.URL)
+		kept := b.http.Jar.Cookies(u)
+		guess := func() string {
+			form := url.Values{"csrfToken": {b.csrf()}, "code": {"x"}}
+			return b.send("POST", "/auth/callback/email", form, "X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i)).location
+		}
+		for range 6 {
+			said[i] = append(said[i], guess())
+		}
+		b.http.Jar.SetCookies(u, kept)
+		said[i] = append(said[i], guess())
+	}
+	for i, want := range []string{"code_wrong", "code_wrong", "code_wrong", "code_wrong", "code_exhausted", "code_exhausted", "code_wrong"} {
+		for k, attempt := range []string{"sent", "not sent"} {
+			if !strings.Contains(said[k][i], "reason="+want) {
+				t.Errorf("%s, answer %d: %s, want %s", attempt, i+1, said[k][i], want)
+			}
+		}
+	}
+	if n := len(s.mail.Messages()); n != 1 {
+		t.Errorf("%d mails", n)
+	}
+}
