@@ -64,3 +64,21 @@ func TestCodeFormTellsNoLimit(t *testing.T) {
 		t.Errorf("%d mails", n)
 	}
 }
+
+// An account page that is out of date ends what is still there, and is no fault
+// of ours where it asks for what is gone.
+func TestStaleAccountPage(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b, other := s.browser(), s.browser()
+	b.get(b.answer("google", "1001"))
+	other.get(other.answer("google", "1001"))
+	b.get(b.answer("github", "1002", "callbackUrl", "/auth/account")) // ends the other session
+	for _, form := range [][]string{{"/auth/account/end", "id", "2"}, {"/auth/account/end", "id", "999"}, {"/auth/account/unlink", "id", "2"}, {"/auth/account/unlink", "id", "2"}} {
+		if p := b.post(form[0], form[1:]...); p.location != s.URL+"/auth/account" {
+			t.Errorf("%v: %d %s", form, p.status, p.location)
+		}
+	}
+	if p := b.get("/auth/account"); strings.Count(p.body, ">Unlink<") != 1 || b.session().User.ID != "1" {
+		t.Errorf("afterwards: %s", p.body)
+	}
+}
