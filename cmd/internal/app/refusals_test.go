@@ -1,10 +1,12 @@
 package app
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatepost/gatepost/store/storetest"
 )
@@ -80,5 +82,37 @@ func TestStaleAccountPage(t *testing.T) {
 	}
 	if p := b.get("/auth/account"); strings.Count(p.body, ">Unlink<") != 1 || b.session().User.ID != "1" {
 		t.Errorf("afterwards: %s", p.body)
+	}
+}
+
+// X-3, X-4: nobody writes into the log by a path or a method.
+func TestLogTakesNoPaths(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.post("/auth/signin/eve@example.org")
+	b.get("/auth/callback/" + strings.Repeat("long", 2000))
+	b.send(strings.Repeat("M", 5000), "/auth/session", nil)
+	b.get("/auth/callback/google?state=x")
+	for line := range strings.SplitSeq(s.log.String(), "\n") {
+		if len(line) > 1000 || strings.Contains(line, "eve@") || strings.Contains(line, "longlong") {
+			t.Errorf("%.300s", line)
+		}
+	}
+	if !strings.Contains(s.log.String(), `"provider":"google"`) {
+		t.Error("a configured provider is not in the log")
+	}
+}
+
+// X-4, X-16
+func TestLogTimesAreUTC(t *testing.T) {
+	before := time.Local
+	time.Local = time.FixedZone("Apia", 13*60*60)
+	defer func() { time.Local = before }()
+	for _, format := range []string{"json", "text"} {
+		var b bytes.Buffer
+		NewLogger(LogConfig{Level: "info", Format: format}, &b).Info("x")
+		if !strings.Contains(b.String(), "Z") || strings.Contains(b.String(), "+13:00") {
+			t.Errorf("%s", b.String())
+		}
 	}
 }
