@@ -90,6 +90,9 @@ func ErrorOf(err error) *Error {
 	if errors.Is(err, store.ErrUnavailable) {
 		return &Error{Code: Configuration, Reason: ReasonDatabaseDown, Err: err}
 	}
+	if isConflict(err) { // a race for an account or an address, lost twice
+		return &Error{Code: OAuthAccountNotLinked, Reason: ReasonAccountTaken, Err: err}
+	}
 	if p, ok := errors.AsType[*providers.Error](err); ok {
 		return &Error{Code: codeOf(p.Reason), Reason: string(p.Reason), Err: err}
 	}

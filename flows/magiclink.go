@@ -46,6 +46,7 @@ type MailAttempt struct {
 	Browser   string
 	System    string
 	Sent      int // mails to this address in a row
+	Wrong     int // codes typed wrong so far
 	StartedAt time.Time
 }
 
@@ -166,7 +167,10 @@ func (m *MagicLink) Complete(ctx context.Context, token string, asked MailAttemp
 	return m.signIn(ctx, hashes, returnTo, current)
 }
 
-// CompleteCode spends the code that was mailed for attempt a.
+// CompleteCode spends the code that was mailed for attempt a. How often it may
+// be guessed is counted in its row; what is said about it follows from a.Wrong
+// alone, because an attempt beyond a limit has no row, and must not be told from
+// one that has (security M-11).
 func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed string, current SessionToken) (SignedIn, error) {
 	if a.ID == "" || a.Email == "" || m.Now().Sub(a.StartedAt) > m.TTL {
 		return SignedIn{}, refuse(Verification, ReasonLinkExpired, "no live attempt in this browser")
@@ -174,11 +178,11 @@ func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed strin
 	typed = digits(typed)
 	if right := m.code(a); len(typed) != len(right) || subtle.ConstantTimeCompare([]byte(typed), []byte(right)) != 1 {
 		left, err := m.Store.SpendCodeTry(ctx, m.codeToken(a))
-		switch {
-		case errors.Is(err, store.ErrNotFound) || err == nil && left == 0:
-			return SignedIn{}, refuse(Verification, ReasonCodeExhausted, "")
-		case err != nil:
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return SignedIn{}, err
+		}
+		if a.Wrong+1 >= m.Tries {
+			return SignedIn{}, refuse(Verification, ReasonCodeExhausted, "%d tries left", left)
 		}
 		return SignedIn{}, refuse(Verification, ReasonCodeWrong, "%d tries left", left)
 	}

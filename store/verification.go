@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
-	"errors"
+	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A VerificationRequest is a sign-in mail about to be sent.
@@ -31,24 +33,41 @@ type MailLimits struct {
 // reached (granted is false then, and nothing is written).
 //
 // Limits are rows too, so that they hold on every replica, after a restart, and
-// after the tokens are spent: each mail takes the first free slot of each of
-// its limits, "limit:<key>:<window>:<slot>", and the unique index on token
-// settles who gets the last one. Of links for one address the newest three live.
+// after the tokens are spent: each mail takes a free slot of each of its limits,
+// "limit:<key>:<window>:<slot>", and the unique index on token settles who gets
+// it. Which one is chance, so that those who ask at once seldom want the same;
+// who loses one tries another, since only rows may refuse a mail, never a race.
+// Of links for one address the newest three live.
 func (s *Store) RequestVerification(ctx context.Context, r VerificationRequest) (granted bool, err error) {
-	window := max(r.Limits.Window, time.Minute).Seconds()
 	err = s.do(ctx, "request verification", func(ctx context.Context) error {
-		return s.pool.QueryRow(ctx, `
+		for {
+			err := s.takeSlots(ctx, r, &granted)
+			if code(err) != "23505" {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(rand.N(10 * time.Millisecond)):
+			}
+		}
+	})
+	return granted, err
+}
+
+func (s *Store) takeSlots(ctx context.Context, r VerificationRequest, granted *bool) error {
+	return s.pool.QueryRow(ctx, `
 	WITH limits (key, most, secs) AS (
 		SELECT key, most, secs FROM (VALUES
 			('a:' || $6::text, $8::int, $11::float8), ('d:' || $6::text, $9::int, 86400), ('c:' || $7::text, $10::int, $11::float8)
 		) v (key, most, secs) WHERE most > 0 AND length(key) > 2
 	), slots AS (
-		SELECT l.key, 'limit:' || l.key || ':' || floor(extract(epoch FROM now()) / l.secs)::bigint || ':' || n AS token, n,
+		SELECT l.key, 'limit:' || l.key || ':' || floor(extract(epoch FROM now()) / l.secs)::bigint || ':' || n AS token,
 			to_timestamp((floor(extract(epoch FROM now()) / l.secs) + 1) * l.secs) AS expires
 		FROM limits l, generate_series(1, l.most) n
 	), free AS (
 		SELECT DISTINCT ON (key) key, token, expires FROM slots
-		WHERE NOT EXISTS (SELECT FROM verification_tokens v WHERE v.token = slots.token) ORDER BY key, n
+		WHERE NOT EXISTS (SELECT FROM verification_tokens v WHERE v.token = slots.token) ORDER BY key, random()
 	), granted AS (
 		SELECT (SELECT count(*) FROM free) = (SELECT count(*) FROM limits) AS ok
 	), counted AS (
@@ -64,13 +83,8 @@ func (s *Store) RequestVerification(ctx context.Context, r VerificationRequest) 
 		) RETURNING 1
 	)
 	SELECT ok FROM granted`,
-			r.Identifier, r.Token, r.CodeToken, r.TTL.Seconds(), r.CodeTries, r.AddressKey, r.ClientKey,
-			r.Limits.AddressPerWindow, r.Limits.AddressPerDay, r.Limits.ClientPerWindow, window).Scan(&granted)
-	})
-	if errors.Is(err, ErrConflict) { // lost the race for the last slots twice
-		return false, nil
-	}
-	return granted, err
+		r.Identifier, r.Token, r.CodeToken, r.TTL.Seconds(), r.CodeTries, r.AddressKey, r.ClientKey,
+		r.Limits.AddressPerWindow, r.Limits.AddressPerDay, r.Limits.ClientPerWindow, max(r.Limits.Window, time.Minute).Seconds()).Scan(granted)
 }
 
 // VerificationToken returns the live row that has one of tokens, and leaves it.
@@ -127,10 +141,10 @@ func (s *Store) RevokeVerification(ctx context.Context, tokens []string) error {
 // The first proof of an address ends whatever was attached to its user before
 // by somebody who had not proven it: sessions and provider accounts (L-4).
 func (s *Store) SignInByVerification(ctx context.Context, tokens []string, session NewSession) (out SignedIn, err error) {
-	err = s.do(ctx, "sign in by verification", func(ctx context.Context) error {
+	err = s.signIn(ctx, "sign in by verification", session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
 		var created bool
-		err := s.pool.QueryRow(ctx, `
+		err := conn.QueryRow(ctx, `
 	WITH spent AS (
 		DELETE FROM verification_tokens WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' RETURNING id, identifier
 	), known AS (
@@ -173,8 +187,5 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 		out.NewUser = created
 		return err
 	})
-	if errors.Is(err, ErrUnavailable) {
-		out, err = s.reread(ctx, session.SessionToken, err)
-	}
 	return out, err
 }

@@ -119,7 +119,7 @@ func (s *server) logRequest(r *http.Request, rec *recorder, entry *logEntry, too
 	if rec.status >= 500 {
 		level = slog.LevelError
 	}
-	attrs := []any{"request_id", entry.id, "method", r.Method, "route", entry.route, "status", rec.status, "ms", took.Milliseconds()}
+	attrs := []any{"request_id", entry.id, "method", cut(r.Method), "route", entry.route, "status", rec.status, "ms", took.Milliseconds()}
 	add := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, key, value)
@@ -137,6 +137,9 @@ func (s *server) logRequest(r *http.Request, rec *recorder, entry *logEntry, too
 	}
 	s.Log.Log(r.Context(), level, "request", attrs...)
 }
+
+// cut shortens what a client may make as long as it likes.
+func cut(s string) string { return s[:min(len(s), 20)] }
 
 type recorder struct {
 	http.ResponseWriter

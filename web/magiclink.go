@@ -14,6 +14,9 @@ import (
 	"github.com/gatepost/gatepost/flows/locale"
 )
 
+// guessed are the refusals of a token or code that is not right.
+var guessed = map[string]bool{flows.ReasonLinkExpired: true, flows.ReasonCodeWrong: true, flows.ReasonCodeExhausted: true}
+
 var errTooManyTries = &flows.Error{Code: flows.Verification, Reason: flows.ReasonRateLimited}
 
 // beginMagicLink answers POST /signin/email.
@@ -194,7 +197,7 @@ func (s *server) completeMagicLink(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if !s.guesses.allow(client(c)) {
+	if !s.guesses.allows(client(c)) {
 		return errTooManyTries
 	}
 	ctx, asked, current := c.Request().Context(), s.cookies.mailAttempt(c), s.cookies.session(c)
@@ -203,7 +206,14 @@ func (s *server) completeMagicLink(c echo.Context) error {
 		in, err = s.MagicLink.Complete(ctx, token, asked, s.ReturnTo.Default(), current)
 	} else {
 		in, err = s.MagicLink.CompleteCode(ctx, asked, strings.TrimSpace(fields.Get("code")), current)
-		if refusal, ok := errors.AsType[*flows.Error](err); ok && refusal.Reason == flows.ReasonCodeWrong {
+	}
+	if refusal, ok := errors.AsType[*flows.Error](err); ok && guessed[refusal.Reason] {
+		s.guesses.charge(client(c))
+		if refusal.Reason == flows.ReasonCodeWrong || refusal.Reason == flows.ReasonCodeExhausted {
+			asked.Wrong++
+			if lost := s.cookies.keepMailAttempt(c, asked, s.MagicLink.TTL); lost != nil {
+				return lost
+			}
 			entry := entryOf(c)
 			entry.code, entry.reason, entry.err = string(refusal.Code), refusal.Reason, err
 			return s.answer(c, fields, s.url("/verify-request", url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}}))

@@ -202,6 +202,15 @@ func (s *server) button(c echo.Context, p *providers.Client) providerButton {
 	return b
 }
 
+// known is the id of a configured provider, "unknown" for whatever else stands
+// in a path: the log is not for others to write into.
+func (s *server) known(id string) string {
+	if _, err := s.OAuth.Provider(id); err != nil && id != "email" {
+		return "unknown"
+	}
+	return id
+}
+
 func (s *server) providerName(id string) string {
 	if p, err := s.OAuth.Provider(id); err == nil {
 		return p.Name()
@@ -218,7 +227,7 @@ func (s *server) beginSignIn(c echo.Context) error {
 	target := s.returnTo(c, fields)
 	s.cookies.setReturnTo(c, target)
 	id := c.Param("provider")
-	entryOf(c).provider = id
+	entryOf(c).provider = s.known(id)
 	if id == "email" {
 		return s.beginMagicLink(c, fields, target)
 	}
@@ -254,7 +263,7 @@ func (s *server) linkingUser(c echo.Context) (int32, error) {
 // browser back to.
 func (s *server) completeOAuth(c echo.Context) error {
 	id, answer := c.Param("provider"), c.QueryParams()
-	entryOf(c).provider = id
+	entryOf(c).provider = s.known(id)
 	state := answer.Get("state")
 	if posted, ok := s.cookies.takeAnswer(c, state); ok {
 		answer = posted

@@ -135,7 +135,7 @@ func (m *Mailer) Parts(l Link) (subject string, text, html []byte, err error) {
 func (m *Mailer) compose(l Link) ([]byte, error) {
 	for _, field := range []string{l.To, l.Site, m.smtp.from.String()} {
 		if strings.ContainsAny(field, "\r\n\x00") {
-			return nil, &refusedError{fmt.Errorf("a header would hold a line break")}
+			return nil, &refusedError{fmt.Errorf("a header would hold a line break"), true}
 		}
 	}
 	subject, text, html, err := m.Parts(l)

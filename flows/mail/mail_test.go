@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"html"
 	"io"
 	"log/slog"
@@ -40,7 +41,9 @@ type inbox struct {
 	raw     []string
 	secure  bool
 	user    string
-	answers []error // to DATA, in turn; then nil
+	sender  error              // to MAIL FROM
+	rcpt    func(string) error // to RCPT TO; nil is nil
+	answers []error            // to DATA, in turn; then nil
 }
 
 type inboxSession struct {
@@ -64,10 +67,16 @@ func (s *inboxSession) Auth(string) (sasl.Server, error) {
 		return nil
 	}), nil
 }
-func (s *inboxSession) Mail(string, *smtp.MailOptions) error      { return nil }
-func (s *inboxSession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = to; return nil }
-func (s *inboxSession) Reset()                                    {}
-func (s *inboxSession) Logout() error                             { return nil }
+func (s *inboxSession) Mail(string, *smtp.MailOptions) error { return s.sender }
+func (s *inboxSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.to = to
+	if s.rcpt != nil {
+		return s.rcpt(to)
+	}
+	return nil
+}
+func (s *inboxSession) Reset()        {}
+func (s *inboxSession) Logout() error { return nil }
 func (s *inboxSession) Data(r io.Reader) error {
 	raw, _ := io.ReadAll(r)
 	s.mu.Lock()
@@ -333,7 +342,7 @@ func TestRetries(t *testing.T) {
 		healthy bool
 	}{
 		{"busy twice", []error{busy, busy}, time.Minute, 1, true},
-		{"always busy", []error{busy, busy, busy, busy, busy, busy}, time.Minute, 0, false},
+		{"busy ten times", []error{busy, busy, busy, busy, busy, busy, busy, busy, busy, busy}, time.Minute, 1, true},
 		{"refused", []error{never}, time.Minute, 0, true},
 		{"too late", []error{busy}, 0, 0, false},
 	} {
@@ -364,6 +373,97 @@ func TestRetries(t *testing.T) {
 			}
 			if err := m.Send(link); !errors.Is(err, ErrClosed) {
 				t.Errorf("after Drain: %v", err)
+			}
+		})
+	}
+}
+
+// M-15: mails that a server puts off keep nobody else waiting, and leave when
+// it takes them.
+func TestPutOffMailsStandAside(t *testing.T) {
+	var mu sync.Mutex
+	opens := time.Now().Add(time.Second)
+	b := &inbox{rcpt: func(to string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if strings.HasPrefix(to, "grey") && time.Now().Before(opens) {
+			return &smtp.SMTPError{Code: 450, Message: "come back later"}
+		}
+		return nil
+	}}
+	m, _ := newMailer(t, Config{TLS: "none", Host: b.listen(t, "plain", tls.Certificate{}), QueueSize: 9})
+	m.backoff = 100 * time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go m.Run(ctx)
+	send := func(to string) error {
+		l := link
+		l.To = to
+		return m.Send(l)
+	}
+	for i := range 8 {
+		if err := send(fmt.Sprintf("grey%d@example.org", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := send("ada@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if to, _ := b.got(); len(to) > 0 {
+			if to[0] != "ada@example.org" || time.Now().After(opens) {
+				t.Errorf("ada's mail waited behind those put off: %v", to)
+			}
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	// Those that wait count as queued.
+	if err := errors.Join(send("grey8@example.org"), send("grey9@example.org")); !errors.Is(err, ErrQueueFull) {
+		t.Errorf("a queue of nine held more: %v", err)
+	}
+	end, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := m.Drain(end); err == nil || !strings.Contains(err.Error(), "mails were not sent") {
+		t.Errorf("drained too early: %v", err)
+	}
+	end, cancel = context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := m.Drain(end); err != nil {
+		t.Error(err)
+	}
+	if to, _ := b.got(); len(to) < 9 {
+		t.Errorf("%d mails, want all", len(to))
+	}
+}
+
+// A server that refuses us refuses everybody: that is no matter of one
+// recipient, and gatepost check tells it.
+func TestServerRefusesUs(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		b       *inbox
+		healthy bool
+		checks  bool
+	}{
+		{"the sender", &inbox{sender: &smtp.SMTPError{Code: 553, Message: "not yours"}}, false, false},
+		{"without authentication", &inbox{sender: &smtp.SMTPError{Code: 530, Message: "authenticate first"}}, false, false},
+		{"without authentication, said late", &inbox{rcpt: func(string) error { return &smtp.SMTPError{Code: 530, Message: "authenticate first"} }}, false, true},
+		{"one recipient", &inbox{rcpt: func(string) error { return &smtp.SMTPError{Code: 550, Message: "unknown"} }}, true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := newMailer(t, Config{TLS: "none", Host: tt.b.listen(t, "plain", tls.Certificate{})})
+			m.held++
+			m.pending.Add(1)
+			m.deliver(t.Context(), job{link: link, until: time.Now().Add(time.Minute), wait: time.Second})
+			if (m.Healthy() == nil) != tt.healthy {
+				t.Errorf("healthy: %v", m.Healthy())
+			}
+			if err := m.Check(t.Context()); (err == nil) != tt.checks {
+				t.Errorf("check: %v", err)
+			}
+			if m.held != 0 {
+				t.Error("tried again")
 			}
 		})
 	}

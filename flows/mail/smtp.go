@@ -11,12 +11,17 @@ import (
 	"net/smtp"
 	"net/textproto"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
 
-// A refusedError is an answer that trying again will not change.
-type refusedError struct{ err error }
+// A refusedError is an answer that trying again will not change. It is about
+// this recipient or message, or else about everything that we would send.
+type refusedError struct {
+	err       error
+	recipient bool
+}
 
 func (e *refusedError) Error() string { return e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
@@ -163,8 +168,8 @@ func (s *smtpClient) send(ctx context.Context, to string, message []byte) error 
 		return err
 	}
 	defer c.Close()
-	if err := c.Mail(s.from.Address); err != nil {
-		return answered("MAIL FROM", err)
+	if err := s.sender(c); err != nil {
+		return err
 	}
 	if err := c.Rcpt(to); err != nil {
 		return answered("RCPT TO", err)
@@ -183,16 +188,29 @@ func (s *smtpClient) send(ctx context.Context, to string, message []byte) error 
 	return nil
 }
 
+// sender names us. Who is refused here will be for every recipient.
+func (s *smtpClient) sender(c *smtp.Client) error {
+	err := answered("MAIL FROM", c.Mail(s.from.Address))
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		refused.recipient = false
+	}
+	return err
+}
+
 // answered keeps the server's code and drops its text, which may repeat the
-// address. 5xx is final.
+// address. 5xx is final. 530, 534, 535 and 538 want another authentication, and
+// may come at any step.
 func answered(step string, err error) error {
+	if err == nil {
+		return nil
+	}
 	reply, ok := errors.AsType[*textproto.Error](err)
 	if !ok {
 		return fmt.Errorf("%s: %w", step, err)
 	}
 	short := fmt.Errorf("%s: the mail server answered %d", step, reply.Code)
 	if reply.Code >= 500 {
-		return &refusedError{short}
+		return &refusedError{short, !slices.Contains([]int{530, 534, 535, 538}, reply.Code)}
 	}
 	return short
 }

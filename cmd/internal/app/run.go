@@ -35,11 +35,19 @@ func NewLogger(c LogConfig, w io.Writer) *slog.Logger {
 	if level.UnmarshalText([]byte(c.Level)) != nil {
 		level = slog.LevelInfo
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: inUTC}
 	if c.Format == "text" {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// inUTC keeps a machine's time zone out of the log (security X-4).
+func inUTC(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		a.Value = slog.TimeValue(a.Value.Time().UTC())
+	}
+	return a
 }
 
 // parts are what a configuration becomes.
