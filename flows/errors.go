@@ -48,6 +48,10 @@ const (
 	ReasonMailDown        = "mail_down"
 	ReasonRateLimited     = "rate_limited"
 	ReasonLastWayIn       = "last_way_in"
+	ReasonTokensRefused   = "tokens_refused" // the rules let this person make none
+	ReasonTooManyTokens   = "too_many_tokens"
+	ReasonTokenInvalid    = "token_invalid"   // its name or its life
+	ReasonHandoverFailed  = "handover_failed" // used, over, or of another browser
 	ReasonDatabaseDown    = "database_down"
 	ReasonInternal        = "internal"
 )
@@ -96,7 +100,7 @@ func ErrorOf(err error) *Error {
 // (nextauth-v3 §13; a refusal by the person is AccessDenied, §18 row 21).
 func codeOf(r providers.Reason) Code {
 	switch r {
-	case providers.ReasonProviderRefused:
+	case providers.ReasonProviderRefused, providers.ReasonNotAllowed:
 		return AccessDenied
 	case providers.ReasonStateMismatch, providers.ReasonIssuerMismatch, providers.ReasonIDTokenInvalid,
 		providers.ReasonAnswerInvalid, providers.ReasonClockSkew:

@@ -78,11 +78,14 @@ func (s *Sessions) Current(ctx context.Context, token SessionToken) (store.User,
 	if !token.wellFormed() {
 		return store.User{}, store.Session{}, ErrNoSession
 	}
-	user, session, err := s.Cache.Session(ctx, token.stored(), s.Lifetimes)
+	entry, err := s.Cache.Check(ctx, store.SessionToken, token.stored())
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrNoSession
 	}
-	return user, session, err
+	if err != nil {
+		return store.User{}, store.Session{}, err
+	}
+	return entry.User, entry.Session, nil
 }
 
 // End ends the session of token, if there is one.
@@ -90,9 +93,7 @@ func (s *Sessions) End(ctx context.Context, token SessionToken) error {
 	if !token.wellFormed() {
 		return nil
 	}
-	err := s.Store.EndSession(ctx, token.stored())
-	s.Cache.Forget(token.stored()) // this replica does not wait to be told
-	return err
+	return s.Store.EndSession(ctx, token.stored())
 }
 
 // EndOne ends one session of a user.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func newCache(t *testing.T, url string, o store.Options) (*store.Store, *store.C
 	t.Helper()
 	o.URL = url
 	s := storetest.OpenWith(t, o)
-	c := store.NewCache(s, url, 100)
+	c := store.NewCache(s, 100, lifetimes)
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	go c.Run(ctx)
@@ -49,15 +50,15 @@ func TestCache(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			if u, _, err := c.Session(ctx, "session 1", lifetimes); err != nil || u.Email != "ada@example.org" {
-				t.Errorf("%+v, %v", u, err)
+			if e, err := c.Check(ctx, store.SessionToken, "session 1"); err != nil || e.User.Email != "ada@example.org" || !slices.Equal(e.Providers, []string{"google"}) {
+				t.Errorf("%+v, %v", e, err)
 			}
 		})
 	}
 	wg.Wait()
 	before := count.n.Load()
 	for range 100 {
-		c.Session(ctx, "session 1", lifetimes)
+		c.Check(ctx, store.SessionToken, "session 1")
 	}
 	if n := count.n.Load(); n != before || before > 10 {
 		t.Errorf("%d statements, then %d more", before, n-before)
@@ -66,18 +67,18 @@ func TestCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the session is over here too", func() bool {
-		_, _, err := c.Session(ctx, "session 1", lifetimes)
+		_, err := c.Check(ctx, store.SessionToken, "session 1")
 		return errors.Is(err, store.ErrNotFound)
 	})
 	count.n.Store(0)
 	for range 50 {
-		c.Session(ctx, "nobody's", lifetimes)
+		c.Check(ctx, store.SessionToken, "nobody's")
 	}
 	if n := count.n.Load(); n != 1 {
 		t.Errorf("%d statements for one unknown token", n)
 	}
 	for i := range 500 {
-		c.Session(ctx, fmt.Sprint("made up ", i), lifetimes)
+		c.Check(ctx, store.SessionToken, fmt.Sprint("made up ", i))
 	}
 }
 
@@ -89,13 +90,13 @@ func TestCacheWithoutListen(t *testing.T) {
 	if _, _, err := s.SignInByAccount(ctx, answer("google", "1", "", "1")); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.Session(ctx, "session 1", lifetimes); err != nil {
+	if _, err := c.Check(ctx, store.SessionToken, "session 1"); err != nil {
 		t.Fatal(err)
 	}
 	exec(t, url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN gatepost_session' AND datname = current_database()")
 	exec(t, url, "DELETE FROM sessions") // by somebody who tells nobody
 	eventually(t, "the cut is noticed", func() bool {
-		_, _, err := c.Session(ctx, "session 1", lifetimes)
+		_, err := c.Check(ctx, store.SessionToken, "session 1")
 		return errors.Is(err, store.ErrNotFound)
 	})
 	eventually(t, "LISTEN is up again", c.Trusted)

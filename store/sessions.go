@@ -7,40 +7,108 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Session returns the live session with that stored token and its user, in one
-// statement, which also moves its end when a write is due. ErrNotFound: there
-// is none, it is over, or its user is gone. A session that is being ended is
-// never brought back: the UPDATE finds no row then (security S-3, S-4).
-func (s *Store) Session(ctx context.Context, sessionToken string, l Lifetimes) (u User, ses Session, err error) {
-	err = s.do(ctx, "session", func(ctx context.Context) error {
-		return s.pool.QueryRow(ctx, `
+// A Token says by which of its two tokens a session is looked up.
+type Token int
+
+const (
+	SessionToken Token = iota // the browser's cookie; use moves the session's end
+	AccessToken               // a bearer token of an API client
+)
+
+// A Checked is a live session and whose it is.
+type Checked struct {
+	User      User
+	Session   Session
+	Providers []string // of the user's accounts, sorted
+}
+
+// Sliding moves the end of a session when a write is due. A session that is
+// being ended is never brought back: the UPDATE finds no row then (security S-4).
+const (
+	slid = `
 	WITH slid AS (
 		UPDATE sessions
 		SET expires = least(now() + $2::float8 * interval '1 second', created_at + $4::float8 * interval '1 second'), updated_at = now()
-		WHERE session_token = $1::varchar AND expires > now() AND created_at + $4::float8 * interval '1 second' > now()
+		WHERE session_token = ANY($1::varchar[]) AND expires > now() AND created_at + $4::float8 * interval '1 second' > now()
 			AND least(now() + $2::float8 * interval '1 second', created_at + $4::float8 * interval '1 second') > expires + $3::float8 * interval '1 second'
 		RETURNING id, expires, updated_at
-	)
+	)`
+	checked = `
 	SELECT u.id, coalesce(u.name, ''), coalesce(u.email, ''), u.email_verified, coalesce(u.image, ''), u.created_at, u.updated_at,
-		s.id, s.user_id, coalesce(slid.expires, s.expires), s.session_token, s.access_token, s.created_at, coalesce(slid.updated_at, s.updated_at)
-	FROM sessions s JOIN users u ON u.id = s.user_id LEFT JOIN slid ON slid.id = s.id
-	WHERE s.session_token = $1::varchar AND s.expires > now() AND s.created_at + $4::float8 * interval '1 second' > now()`,
-			sessionToken, l.Idle.Seconds(), l.Update.Seconds(), l.Absolute.Seconds()).Scan(
-			&u.ID, &u.Name, &u.Email, &u.EmailVerified, &u.Image, &u.CreatedAt, &u.UpdatedAt,
-			&ses.ID, &ses.UserID, &ses.Expires, &ses.SessionToken, &ses.AccessToken, &ses.CreatedAt, &ses.UpdatedAt)
+		s.id, s.user_id, coalesce(slid.expires, s.expires), s.session_token, s.access_token, s.created_at, coalesce(slid.updated_at, s.updated_at),
+		ARRAY(SELECT DISTINCT provider FROM accounts WHERE user_id = u.id ORDER BY provider)
+	FROM sessions s JOIN users u ON u.id = s.user_id `
+	checkBySession = slid + checked + `LEFT JOIN slid ON slid.id = s.id
+	WHERE s.session_token = ANY($1::varchar[]) AND s.expires > now() AND s.created_at + $4::float8 * interval '1 second' > now()`
+	checkByAccess = checked + `LEFT JOIN (SELECT NULL::int, NULL::timestamptz, NULL::timestamptz WHERE false) slid (id, expires, updated_at) ON false
+	WHERE s.access_token = ANY($1::varchar[]) AND s.expires > now()
+		AND (s.session_token LIKE 'api:%' OR s.created_at + $2::float8 * interval '1 second' > now())`
+)
+
+// Check returns the live sessions that have one of the stored tokens, in one
+// statement and in no order; those that are unknown or over, or whose user is
+// gone, are left out (security S-3).
+func (s *Store) Check(ctx context.Context, by Token, tokens []string, l Lifetimes) (found []Checked, err error) {
+	sql, args := checkBySession, []any{tokens, l.Idle.Seconds(), l.Update.Seconds(), l.Absolute.Seconds()}
+	if by == AccessToken {
+		sql, args = checkByAccess, []any{tokens, l.Absolute.Seconds()}
+	}
+	err = s.do(ctx, "check sessions", func(ctx context.Context) error {
+		found = found[:0]
+		rows, err := s.pool.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var c Checked
+			u, v := &c.User, &c.Session
+			if err := rows.Scan(&u.ID, &u.Name, &u.Email, &u.EmailVerified, &u.Image, &u.CreatedAt, &u.UpdatedAt,
+				&v.ID, &v.UserID, &v.Expires, &v.SessionToken, &v.AccessToken, &v.CreatedAt, &v.UpdatedAt, &c.Providers); err != nil {
+				return err
+			}
+			found = append(found, c)
+		}
+		return rows.Err()
 	})
-	return u, ses, err
+	return found, err
+}
+
+// Session returns the live session with that stored token and its user.
+// ErrNotFound: there is none, it is over, or its user is gone.
+func (s *Store) Session(ctx context.Context, sessionToken string, l Lifetimes) (User, Session, error) {
+	found, err := s.Check(ctx, SessionToken, []string{sessionToken}, l)
+	if err == nil && len(found) == 0 {
+		err = wrap("session", ErrNotFound)
+	}
+	if err != nil {
+		return User{}, Session{}, err
+	}
+	return found[0].User, found[0].Session, nil
 }
 
 // end deletes the sessions that where selects and tells every replica, in one
 // statement (security S-5). It returns how many there were.
 func (s *Store) end(ctx context.Context, op, where string, args ...any) (n int, err error) {
+	var ended []string
 	err = s.do(ctx, op, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
 	WITH ended AS (DELETE FROM sessions WHERE `+where+` RETURNING session_token)
-	SELECT count(pg_notify('gatepost_session', session_token)) FROM ended`, args...).Scan(&n)
+	SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) FROM ended`, args...).Scan(&ended)
 	})
-	return n, err
+	s.haveEnded(ended)
+	return len(ended), err
+}
+
+// haveEnded counts sessions that this process ended, and has its own cache
+// forget them before anybody is told so: it does not wait to be notified.
+func (s *Store) haveEnded(tokens []string) {
+	s.ended.Add(int64(len(tokens)))
+	if c := s.cache.Load(); c != nil {
+		for _, t := range tokens {
+			c.Forget(t)
+		}
+	}
 }
 
 // EndSession ends the session with that stored token, if there is one.
@@ -99,6 +167,7 @@ func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession
 	return s.do(ctx, "unlink", func(ctx context.Context) error {
 		var exists bool
 		var removed int
+		var ended []string
 		err := s.pool.QueryRow(ctx, `
 	WITH owner AS (
 		SELECT id, email, email_verified FROM users WHERE id = $1 FOR UPDATE
@@ -113,8 +182,9 @@ func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession
 	), forgotten AS (
 		DELETE FROM verification_tokens v USING owner, removed WHERE v.identifier = owner.email RETURNING v.id
 	)
-	SELECT EXISTS (SELECT FROM mine), (SELECT count(*) FROM removed), (SELECT count(pg_notify('gatepost_session', session_token)) FROM ended)`,
-			userID, accountID, keepSession).Scan(&exists, &removed, new(int))
+	SELECT EXISTS (SELECT FROM mine), (SELECT count(*) FROM removed), (SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) FROM ended)`,
+			userID, accountID, keepSession).Scan(&exists, &removed, &ended)
+		s.haveEnded(ended)
 		switch {
 		case err != nil:
 			return err
@@ -137,6 +207,16 @@ func (s *Store) Users(ctx context.Context, email string, limit int) (list []User
 		return err
 	})
 	return list, err
+}
+
+// User returns one user.
+func (s *Store) User(ctx context.Context, id int32) (u User, err error) {
+	err = s.do(ctx, "user", func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	SELECT id, coalesce(name, ''), coalesce(email, ''), email_verified, coalesce(image, ''), created_at, updated_at FROM users WHERE id = $1`, id).Scan(
+			&u.ID, &u.Name, &u.Email, &u.EmailVerified, &u.Image, &u.CreatedAt, &u.UpdatedAt)
+	})
+	return u, err
 }
 
 // Sweep deletes up to batch sessions and batch tokens that are over, unless

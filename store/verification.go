@@ -78,7 +78,7 @@ func (s *Store) VerificationToken(ctx context.Context, tokens []string) (v Verif
 	err = s.do(ctx, "verification token", func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
 	SELECT identifier, token, expires, created_at FROM verification_tokens
-	WHERE token = ANY($1) AND expires > now() AND identifier <> 'limit' LIMIT 1`, tokens).Scan(&v.Identifier, &v.Token, &v.Expires, &v.CreatedAt)
+	WHERE token = ANY($1) AND expires > now() AND identifier LIKE '%@%' LIMIT 1`, tokens).Scan(&v.Identifier, &v.Token, &v.Expires, &v.CreatedAt)
 	})
 	return v, err
 }
@@ -114,7 +114,7 @@ func (s *Store) SpendCodeTry(ctx context.Context, codeToken string) (left int, e
 func (s *Store) RevokeVerification(ctx context.Context, tokens []string) error {
 	return s.do(ctx, "revoke verification", func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `
-	DELETE FROM verification_tokens WHERE identifier <> 'limit' AND identifier IN (SELECT identifier FROM verification_tokens WHERE token = ANY($1))`, tokens)
+	DELETE FROM verification_tokens WHERE identifier LIKE '%@%' AND identifier IN (SELECT identifier FROM verification_tokens WHERE token = ANY($1))`, tokens)
 		return err
 	})
 }
@@ -132,7 +132,7 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 		var created bool
 		err := s.pool.QueryRow(ctx, `
 	WITH spent AS (
-		DELETE FROM verification_tokens WHERE token = ANY($7) AND expires > now() AND identifier <> 'limit' RETURNING id, identifier
+		DELETE FROM verification_tokens WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' RETURNING id, identifier
 	), known AS (
 		SELECT u.id, u.name, u.email, u.email_verified, u.image, u.created_at, u.updated_at
 		FROM users u JOIN (SELECT DISTINCT identifier FROM spent) s ON u.email = s.identifier
@@ -155,20 +155,21 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
 	), surplus AS (
 		SELECT s.id FROM sessions s JOIN who ON s.user_id = who.user_id
-		WHERE $6::int > 0 AND s.session_token <> $3::varchar
+		WHERE $6::int > 0 AND s.session_token <> $3::varchar AND s.session_token NOT LIKE 'api:%'
 		ORDER BY s.created_at DESC, s.id DESC OFFSET greatest($6::int - 1, 0)
 	), ended AS (
 		DELETE FROM sessions s USING who
 		WHERE $3::varchar <> '' AND s.session_token = $3::varchar OR s.id IN (SELECT id FROM surplus) OR s.user_id IN (SELECT id FROM proven)
 		RETURNING s.session_token
 	), told AS (
-		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended
+		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended
 	)
 	SELECT EXISTS (SELECT FROM made), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
-		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT n FROM told)
+		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,
 			append(sessionArgs(session), tokens)...).Scan(append([]any{&created}, n.into()...)...)
 		out = n.signedIn()
+		s.haveEnded(n.ended)
 		out.NewUser = created
 		return err
 	})

@@ -47,6 +47,9 @@ func (s *server) account(c echo.Context) error {
 			EndOthers: s.url("/account/end-others", nil), EndAll: s.url("/account/end-all", nil), SignOut: s.url("/signout", nil), Export: s.url("/account/export", nil),
 		},
 	}
+	if s.Gate != nil {
+		view.Actions.Tokens = s.url("/account/tokens", nil)
+	}
 	if text := changes[c.QueryParam("done")]; text != "" {
 		view.Done = view.words.Text(text)
 	}
@@ -69,6 +72,9 @@ func (s *server) account(c echo.Context) error {
 		}
 	}
 	for _, other := range sessions {
+		if _, token := other.AccessTokenName(); token {
+			continue // on a page of their own
+		}
 		row := sessionRow{ID: other.ID, Current: other.ID == session.ID, Since: other.CreatedAt, Used: other.UpdatedAt}
 		if row.Current {
 			view.Sessions = append([]sessionRow{row}, view.Sessions...)
@@ -186,6 +192,9 @@ func (s *server) change(c echo.Context, done string, do func(user store.User, to
 	entryOf(c).user = user.ID
 	if err := do(user, token, fields); err != nil {
 		return err
+	}
+	if fields.Get("from") == "tokens" {
+		return s.answer(c, fields, s.url("/account/tokens", nil))
 	}
 	return s.answer(c, fields, s.url("/account", url.Values{"done": {done}}))
 }

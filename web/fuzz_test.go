@@ -44,7 +44,7 @@ func newTestServer(t testing.TB) (http.Handler, *cookies) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h, newCookies(keys, true, "")
+	return h, newCookies(keys, true, "", nil)
 }
 
 func contextWith(cookie string) echo.Context {
@@ -72,7 +72,7 @@ func sealed(t testing.TB, k *cookies, write func(echo.Context) error) string {
 func FuzzSealedCookies(f *testing.F) {
 	h, k := newTestServer(f)
 	foreignKeys, _ := flows.NewKeys([][]byte{[]byte(strings.Repeat("x", flows.MinSecret))})
-	foreign := newCookies(foreignKeys, true, "")
+	foreign := newCookies(foreignKeys, true, "", nil)
 	token := flows.SessionToken(strings.Repeat("A", 43))
 	later := time.Now().Add(time.Hour)
 	ours := sealed(f, k, func(c echo.Context) error { return k.setSession(c, token, later) })
@@ -84,12 +84,12 @@ func FuzzSealedCookies(f *testing.F) {
 			return k.keepMailAttempt(c, flows.MailAttempt{ID: "1", Email: "a@b.org", StartedAt: time.Now()}, time.Hour)
 		}),
 	} {
-		for which := range byte(8) {
+		for which := range byte(11) {
 			f.Add(which, value)
 		}
 	}
 	f.Fuzz(func(t *testing.T, which byte, value string) {
-		names := []string{sessionCookie, csrfCookie, returnToCookie, attemptName(attemptCookie, "s"), attemptName(answerCookie, "s"), mailCookie, pendingCookie, typedCookie}
+		names := []string{sessionCookie, csrfCookie, returnToCookie, attemptName(attemptCookie, "s"), attemptName(answerCookie, "s"), mailCookie, pendingCookie, typedCookie, crossingCookie, bouncesCookie, carriedCode}
 		base := names[int(which)%len(names)]
 		header := k.name(base) + "=" + value
 		opened := k.session(contextWith(header))

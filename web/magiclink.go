@@ -186,6 +186,7 @@ func asking(l *locale.Language, link flows.MailedLink, asked flows.MailAttempt, 
 // completeMagicLink answers POST /callback/email: the button of the link's page
 // (token) or the code of the check-your-mail page (code).
 func (s *server) completeMagicLink(c echo.Context) error {
+	entryOf(c).provider = "email"
 	if s.MagicLink == nil {
 		return &flows.Error{Code: flows.Verification, Reason: flows.ReasonUnknownProvider}
 	}

@@ -22,6 +22,11 @@ var builtInPages embed.FS
 type pages struct{ t *template.Template }
 
 func newPages(dir string, languages *locale.Languages) (*pages, error) {
+	if dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("there is no folder %s", dir)
+		}
+	}
 	names, err := fs.Glob(builtInPages, "templates/*.html")
 	if err != nil {
 		return nil, err
@@ -38,18 +43,18 @@ func newPages(dir string, languages *locale.Languages) (*pages, error) {
 			if err == nil {
 				raw = own
 			} else if !errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("page template: %w", err)
+				return nil, err
 			}
 		}
 		if _, err := t.New(base).Parse(string(raw)); err != nil {
-			return nil, fmt.Errorf("page template: %w", err)
+			return nil, err
 		}
 	}
 	p := &pages{t}
 	// A field or a text that does not exist shows only when the template runs.
 	for _, sample := range samples(languages.Match("")) {
 		if err := p.render(io.Discard, sample.page, sample.view); err != nil {
-			return nil, fmt.Errorf("page template: %w", err)
+			return nil, err
 		}
 	}
 	return p, nil
@@ -156,6 +161,12 @@ type signOutView struct {
 	SignedInAs             string
 }
 
+// leadView is behind a redirect, for a proxy that gave it another status.
+type leadView struct {
+	page
+	URL string
+}
+
 type accountView struct {
 	page
 	CSRF, Name, Email, Initials string
@@ -182,4 +193,7 @@ type sessionRow struct {
 	Since, Used time.Time // Used is a day: use is written down seldom
 }
 
-type accountActions struct{ Unlink, EndSession, EndOthers, EndAll, SignOut, Export string }
+type accountActions struct {
+	Unlink, EndSession, EndOthers, EndAll, SignOut, Export string
+	Tokens                                                 string // the page of access tokens; "" when there is no gate
+}

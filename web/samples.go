@@ -55,8 +55,14 @@ func samples(l *locale.Language) []sample {
 		{"signed out", "signed-out", signedOutView{page: base, What: l.Text("signedout.what"), SignIn: "/auth/signin"}},
 		{"signed out everywhere", "signed-out", signedOutView{page: bare, What: l.Text("everywhere.what"), Everywhere: true, SignIn: "/auth/signin"}},
 		{"sign-out", "signout", signOutView{page: base, CSRF: "x", Action: "/auth/signout", ReturnTo: "/", SignedInAs: "ada@example.org"}},
-		{"account", "account", accountView{page: base, CSRF: "x", Name: "Ada Lovelace", Email: "ada@example.org", Initials: "AL", Actions: accountActions{Export: "/auth/account/export"}, MailLogo: "/auth/static/logos/mail.svg", EmailVerified: true, Done: l.Text("done.unlinked"), Linkable: []providerButton{button},
+		{"account", "account", accountView{page: base, CSRF: "x", Name: "Ada Lovelace", Email: "ada@example.org", Initials: "AL", Actions: accountActions{Export: "/auth/account/export", Tokens: "/auth/account/tokens"}, MailLogo: "/auth/static/logos/mail.svg", EmailVerified: true, Done: l.Text("done.unlinked"), Linkable: []providerButton{button},
 			Accounts: []accountRow{{ID: 1, Provider: "Example", Logo: button.Logo, Since: then, CanUnlink: true}}, Sessions: []sessionRow{{ID: 1, Current: true, Since: then, Used: then}, {ID: 2, Since: then, Used: then}}}},
+		{"access tokens", "tokens", tokensView{page: base, CSRF: "x", Tokens: []tokenRow{{ID: 3, Name: "backup", Until: then}}, Lives: []tokenLife{{7, "7"}}, Made: "gp_x", MayMake: true}},
+		{"no access tokens", "tokens", tokensView{page: bare, CSRF: "x"}},
+		{"denied", "denied", deniedView{page: base, Place: "app.example.org/admin", Who: "ada@example.org", Needs: l.Text("denied.needs.group"), Rule: "admins", RequestID: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", SignOut: "/auth/signout"}},
+		{"loop", "loop", loopView{page: base, Host: "app.example.org", Again: "https://app.example.org/"}},
+		{"lead", "lead", leadView{page: base, URL: "/auth/signin"}},
+		{"denied to everybody", "denied", deniedView{page: bare, Place: "app.example.org/admin", Rule: "default"}},
 		{"account with one way in", "account", accountView{page: bare, CSRF: "x", Accounts: []accountRow{{ID: 1, Provider: "Example", Logo: button.Logo, Since: then, Why: l.Text("account.only")}}}},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -33,10 +34,27 @@ type Config struct {
 	OAuth     *flows.OAuth
 	MagicLink *flows.MagicLink // nil when no mail is configured
 	Sessions  *flows.Sessions
+	Gate      *flows.Gate // nil when no rules are configured
+	Handover  *flows.Handover
+	Sites     []Site   // further root domains
+	Compat    []string // of Surfaces: whose endpoints the gate has besides its own
 
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
 	Log         *slog.Logger
+	Observe     func(Observation) // told of every request; may be nil
+}
+
+// An Observation is what one request came to. Route, Code and Reason are of
+// closed lists; Provider is what the request named.
+type Observation struct {
+	Route        string // as registered; "" when there is none
+	Status       int
+	Code, Reason string
+	Provider     string
+	SignedIn     bool // a session began
+	Panicked     bool
+	Took         time.Duration
 }
 
 type server struct {
@@ -68,7 +86,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: c, public: public, pages: p, assets: a, logos: l, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain), guesses: newLimiter()}
+	s := &server{Config: c, public: public, pages: p, assets: a, logos: l, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites), guesses: newLimiter()}
 
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -82,7 +100,13 @@ func New(c Config) (http.Handler, error) {
 	})
 
 	both := []string{http.MethodGet, http.MethodHead}
-	e.Match(both, "/", s.root)
+	root := s.root
+	var point *checkpoint
+	if c.Gate != nil {
+		point = s.newCheckpoint()
+		root = point.open(e, c.Compat)
+	}
+	e.Match(both, "/", root)
 	g := e.Group(strings.TrimSuffix(c.BasePath, "/"))
 	g.Match(both, "", s.root)
 	g.Match(both, "/signin", s.signInPage)
@@ -107,8 +131,28 @@ func New(c Config) (http.Handler, error) {
 	g.POST("/account/end", s.endSession)
 	g.POST("/account/end-others", s.endOtherSessions)
 	g.POST("/account/end-all", s.endAllSessions)
+	if len(c.Sites) > 0 {
+		e.Use(s.siteOnly)
+		g.GET("/handover", s.beginHandover)
+		g.GET("/handover/from", s.carryHandover)
+		g.GET("/handover/to", s.finishHandover)
+	}
+	if c.Gate != nil {
+		g.Match(both, "/account/tokens", s.tokens)
+		g.POST("/account/tokens", s.makeToken)
+	}
 	s.assets.serve(g)
-	return s.harden(e), nil
+	pages := s.harden(e)
+	if point == nil {
+		return pages, nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if point.owns(r) {
+			point.checks.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	}), nil
 }
 
 // clientIP believes X-Forwarded-For only from the listed proxies. An empty list

@@ -28,6 +28,12 @@ func (s *server) signInPage(c echo.Context) error {
 		s.cookies.setReturnTo(c, target)
 	}
 	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	if code == "" && s.passesOn(c, target) {
+		if host := s.foreignHost(target); s.goesRound(c, host) {
+			return s.loopPage(c, host, target)
+		}
+		return s.redirect(c, target)
+	}
 	if pending := s.cookies.pendingLink(c); pending.UserID != 0 && code == string(flows.OAuthAccountNotLinked) {
 		return s.conflictPage(c, pending)
 	}
@@ -102,6 +108,17 @@ func (s *server) wrongApp(c echo.Context) string {
 		}
 	}
 	return ""
+}
+
+// passesOn reports that whoever is sent here by the gate is signed in already
+// and only has to go back: the application's host has not seen the cookie yet.
+func (s *server) passesOn(c echo.Context, target string) bool {
+	u, err := url.Parse(target)
+	if s.Gate == nil || err != nil || u.Host == s.public.Host || !s.Gate.Rules.Knows(u.Hostname()) {
+		return false
+	}
+	_, _, err = s.Sessions.Current(c.Request().Context(), s.cookies.session(c))
+	return err == nil
 }
 
 // conflictPage leads somebody whose address or session stood in the way to the
@@ -305,6 +322,6 @@ func (s *server) enter(c echo.Context, fields url.Values, in flows.SignedIn) err
 		return err
 	}
 	s.cookies.renewCSRF(c)
-	entry.user = in.User.ID
+	entry.user, entry.signedIn = in.User.ID, true
 	return s.answer(c, fields, in.ReturnTo)
 }

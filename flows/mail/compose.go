@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/rand"
 	"embed"
+	"errors"
 	"fmt"
 	htmltemplate "html/template"
 	"io/fs"
 	"net/textproto"
 	"os"
+	"path/filepath"
 	"strings"
 	texttemplate "text/template"
 	"time"
@@ -55,32 +57,54 @@ func newWords(l Link, language *locale.Language) words {
 }
 
 func newTemplates(dir string, language *locale.Language) (*templates, error) {
+	if dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, wrong("templates", "there is no folder %s", dir)
+		}
+		if file := replacesNothing(dir); file != "" {
+			return nil, wrong("templates", "%s replaces nothing; the mail is link.txt and link.html", file)
+		}
+	}
 	text, err := source(dir, "link.txt")
 	if err != nil {
-		return nil, err
+		return nil, wrong("templates", "%v", err)
 	}
 	html, err := source(dir, "link.html")
 	if err != nil {
-		return nil, err
+		return nil, wrong("templates", "%v", err)
 	}
 	t := &templates{}
 	if t.text, err = texttemplate.New("link.txt").Option("missingkey=error").Parse(text); err != nil {
-		return nil, fmt.Errorf("mail template: %w", err)
+		return nil, wrong("templates", "%v", err)
 	}
 	if t.html, err = htmltemplate.New("link.html").Option("missingkey=error").Parse(html); err != nil {
-		return nil, fmt.Errorf("mail template: %w", err)
+		return nil, wrong("templates", "%v", err)
 	}
 	// A field or a text that does not exist shows only when the template runs.
 	if _, _, err := t.render(newWords(Link{URL: "https://example.org", Code: "123456", Site: "example.org", Expires: 10 * time.Minute}, language)); err != nil {
-		return nil, fmt.Errorf("mail template: %w", err)
+		return nil, wrong("templates", "%v", err)
 	}
 	return t, nil
 }
 
+// replacesNothing finds a template that is none of ours: its name is misspelt.
+func replacesNothing(dir string) string {
+	for _, ending := range []string{".txt", ".html"} {
+		files, _ := filepath.Glob(filepath.Join(dir, "*"+ending))
+		for _, file := range files {
+			if filepath.Base(file) != "link"+ending {
+				return file
+			}
+		}
+	}
+	return ""
+}
+
+// source is the operator's own template where there is one, and ours.
 func source(dir, name string) (string, error) {
 	if dir != "" {
-		raw, err := os.ReadFile(dir + "/" + name)
-		if err == nil || !os.IsNotExist(err) {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return string(raw), err
 		}
 	}

@@ -59,6 +59,7 @@ type Mailer struct {
 	mu        sync.Mutex
 	closed    bool
 	failing   error // of the last attempt; nil after a success
+	counts    Stats
 	pending   sync.WaitGroup
 	backoff   time.Duration // before the first repetition; doubles
 }
@@ -69,14 +70,12 @@ type job struct {
 }
 
 // New refuses a configuration that cannot work: an unreadable template, an
-// unknown kind of TLS, clear text to another machine.
+// unknown kind of TLS, clear text to another machine. Its errors are
+// *ConfigError, joined.
 func New(c Config, log *slog.Logger) (*Mailer, error) {
 	s, err := newSMTPClient(c)
-	if err != nil {
-		return nil, err
-	}
-	t, err := newTemplates(c.TemplateDir, c.Languages.Match(""))
-	if err != nil {
+	t, templateErr := newTemplates(c.TemplateDir, c.Languages.Match(""))
+	if err := errors.Join(err, templateErr); err != nil {
 		return nil, err
 	}
 	m := &Mailer{smtp: s, templates: t, languages: c.Languages, log: log, attempts: c.Attempts, backoff: time.Second}
@@ -103,8 +102,26 @@ func (m *Mailer) Send(l Link) error {
 		m.pending.Add(1)
 		return nil
 	default:
+		m.counts.Refused++
 		return ErrQueueFull
 	}
+}
+
+// Stats are counts since the start, and what waits now.
+type Stats struct {
+	Sent    int // accepted by the server
+	Failed  int // given up
+	Refused int // not queued, because the queue was full
+	Queued  int
+}
+
+// Stats says how the queue does.
+func (m *Mailer) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.counts
+	s.Queued = len(m.queue)
+	return s
 }
 
 // Run sends what is queued until ctx ends, four mails at a time.
@@ -173,11 +190,16 @@ func (m *Mailer) deliver(ctx context.Context, j job) {
 		if _, refused := errors.AsType[*refusedError](err); refused {
 			m.failing = nil // this recipient, not the server
 		}
+		last := err != nil && (permanent(err) || attempt >= m.attempts || time.Now().Add(wait).After(j.until))
+		if err == nil {
+			m.counts.Sent++
+		} else if last {
+			m.counts.Failed++
+		}
 		m.mu.Unlock()
 		if err == nil {
 			return
 		}
-		last := permanent(err) || attempt >= m.attempts || time.Now().Add(wait).After(j.until)
 		m.log.Warn("sign-in mail not sent", "recipient", fingerprint(j.link.To), "attempt", attempt, "given_up", last, "err", err.Error())
 		if last {
 			return

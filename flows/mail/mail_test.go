@@ -356,6 +356,9 @@ func TestRetries(t *testing.T) {
 			if to, _ := b.got(); len(to) != tt.sent || (m.Healthy() == nil) != tt.healthy {
 				t.Errorf("sent %d, healthy %v", len(to), m.Healthy())
 			}
+			if got := m.Stats(); got != (Stats{Sent: tt.sent, Failed: 1 - tt.sent}) {
+				t.Errorf("counted %+v", got)
+			}
 			if strings.Contains(log.String(), "ada@") || strings.Contains(log.String(), "token=") {
 				t.Errorf("the log says %s", log)
 			}
@@ -383,6 +386,9 @@ func TestMuteServer(t *testing.T) {
 	if err := m.Send(link); !errors.Is(err, ErrQueueFull) {
 		t.Errorf("full queue: %v", err)
 	}
+	if got := m.Stats(); got != (Stats{Refused: 1, Queued: 2}) {
+		t.Errorf("counted %+v", got)
+	}
 }
 
 func TestRefusedConfigurations(t *testing.T) {
@@ -390,7 +396,13 @@ func TestRefusedConfigurations(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "link.txt"), []byte("{{.Name}}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	misnamed := t.TempDir()
+	if err := os.WriteFile(filepath.Join(misnamed, "links.txt"), []byte("{{.URL}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]Config{
+		"template that is none":   {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: misnamed},
+		"no such folder":          {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: filepath.Join(dir, "none")},
 		"no sender":               {Host: "127.0.0.1:25"},
 		"two senders":             {From: "a@b.org, c@d.org", Host: "127.0.0.1:25"},
 		"no port":                 {From: "a@b.org", Host: "mail.example.org"},

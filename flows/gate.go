@@ -1,0 +1,119 @@
+package flows
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gatepost/gatepost/flows/gate"
+	"github.com/gatepost/gatepost/store"
+)
+
+// Gate answers who asks for something, and whether they may have it.
+type Gate struct {
+	Sessions *Sessions
+	Rules    *gate.Rules
+	Signer   *gate.Signer
+	Tokens   AccessTokens
+	Now      func() time.Time
+}
+
+// A Person is who a live session or access token is of, with what applications
+// are told of them.
+type Person struct {
+	gate.Identity
+	gate.Attributes
+
+	entry      *store.Entry
+	mu         sync.Mutex
+	assertions map[string]assertion // by host
+}
+
+type assertion struct {
+	token string
+	until time.Time
+}
+
+// assertionReuse is how long one assertion is sent again: signing costs more
+// than all the rest of a check.
+const assertionReuse = time.Minute
+
+// maxAssertions bounds the hosts that a person's assertions are kept for.
+const maxAssertions = 32
+
+// Session is the session that p came by.
+func (p *Person) Session() store.Session { return p.entry.Session }
+
+// Live reports whether p may be believed without asking again.
+func (p *Person) Live(now time.Time) bool { return p.entry.Live(now) }
+
+// Person says whose session token is: ErrNoSession, store.ErrUnavailable.
+func (g *Gate) Person(ctx context.Context, token SessionToken) (*Person, error) {
+	if !token.wellFormed() {
+		return nil, ErrNoSession
+	}
+	return g.person(ctx, store.SessionToken, token.stored())
+}
+
+// Again asks again about somebody who is no longer Live.
+func (g *Gate) Again(ctx context.Context, p *Person) (*Person, error) {
+	return g.person(ctx, store.SessionToken, p.entry.Session.SessionToken)
+}
+
+// Bearer says whose access token is. ErrNoSession: it is none of ours, unknown,
+// or over.
+func (g *Gate) Bearer(ctx context.Context, token string) (*Person, error) {
+	rest, ours := strings.CutPrefix(token, AccessTokenPrefix)
+	if !ours || !SessionToken(rest).wellFormed() {
+		return nil, ErrNoSession
+	}
+	return g.person(ctx, store.AccessToken, SessionToken(token).stored())
+}
+
+func (g *Gate) person(ctx context.Context, by store.Token, stored string) (*Person, error) {
+	entry, err := g.Sessions.Cache.Check(ctx, by, stored)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrNoSession
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p, ok := entry.Memo.Load().(*Person); ok {
+		return p, nil
+	}
+	p := &Person{Identity: IdentityOf(g.Rules, entry.Checked), entry: entry}
+	p.Attributes = p.Identity.Attributes()
+	entry.Memo.Store(p)
+	return p, nil
+}
+
+// IdentityOf is what rules know of somebody.
+func IdentityOf(rules *gate.Rules, c store.Checked) gate.Identity {
+	id := gate.Identity{UserID: c.User.ID, Name: c.User.Name, Providers: c.Providers}
+	if c.User.EmailVerified != nil {
+		id.Email = c.User.Email
+	}
+	id.Groups = rules.GroupsOf(id)
+	return id
+}
+
+// Assertion is the signed statement for the application at host that p asks.
+func (g *Gate) Assertion(p *Person, host string) (string, error) {
+	now := g.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.assertions[host]; now.Before(a.until) {
+		return a.token, nil
+	}
+	token, err := g.Signer.Sign(host, p.Identity, now)
+	if err != nil {
+		return "", err
+	}
+	if p.assertions == nil || len(p.assertions) >= maxAssertions {
+		p.assertions = map[string]assertion{}
+	}
+	p.assertions[host] = assertion{token, now.Add(assertionReuse)}
+	return token, nil
+}

@@ -1,0 +1,134 @@
+package web
+
+import (
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/securecookie"
+
+	"github.com/gatepost/gatepost/flows"
+)
+
+// seen remembers whom a sealed cookie value belongs to, because unsealing costs
+// more than the rest of a check. The key is a hash of the value as received:
+// nobody who does not have the value can find another with the same key.
+type seen struct {
+	mu   sync.RWMutex
+	most int
+	who  map[sealedKey]*flows.Person
+}
+
+type sealedKey [16]byte
+
+const maxSeen = 100_000
+
+func newSeen(most int) *seen { return &seen{most: most, who: map[sealedKey]*flows.Person{}} }
+
+func keyOf(sealed string) sealedKey {
+	sum := sha256.Sum256([]byte(sealed))
+	return sealedKey(sum[:16])
+}
+
+func (s *seen) get(k sealedKey) *flows.Person {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.who[k]
+}
+
+func (s *seen) put(k sealedKey, p *flows.Person) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, there := s.who[k]; !there && len(s.who) >= s.most {
+		for old := range s.who {
+			delete(s.who, old)
+			break
+		}
+	}
+	s.who[k] = p
+}
+
+func (s *seen) forget(k sealedKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.who, k)
+}
+
+// whoAsks finds out who sent the request: by a bearer token of ours, else by
+// the session cookie. nil with ErrNoSession is nobody.
+func (p *checkpoint) whoAsks(r *http.Request) (*flows.Person, error) {
+	if auth := r.Header["Authorization"]; len(auth) == 1 {
+		scheme, token, _ := strings.Cut(auth[0], " ")
+		if strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(token, flows.AccessTokenPrefix) {
+			return p.Gate.Bearer(r.Context(), token)
+		}
+	}
+	sealed := oneCookie(r.Header["Cookie"], p.cookies.name(sessionCookie))
+	if sealed == "" {
+		return nil, flows.ErrNoSession
+	}
+	key := keyOf(sealed)
+	person := p.seen.get(key)
+	var err error
+	switch {
+	case person == nil:
+		token, ok := p.cookies.openSession(sealed)
+		if !ok {
+			return nil, flows.ErrNoSession
+		}
+		person, err = p.Gate.Person(r.Context(), token)
+	case person.Live(time.Now()):
+		return person, nil
+	default:
+		person, err = p.Gate.Again(r.Context(), person)
+	}
+	if err != nil {
+		if errors.Is(err, flows.ErrNoSession) {
+			p.seen.forget(key)
+		}
+		return nil, err
+	}
+	p.seen.put(key, person)
+	return person, nil
+}
+
+// openSession unseals the session cookie's value.
+func (k *cookies) openSession(sealed string) (flows.SessionToken, bool) {
+	var token string
+	if len(sealed) > maxSealed || securecookie.DecodeMulti(k.name(sessionCookie), sealed, &token, k.sealed[sessionCookie]...) != nil {
+		return "", false
+	}
+	return flows.SessionToken(token), true
+}
+
+const maxSealed = 512
+
+// oneCookie returns the value of the cookie of that name, "" for none. Two of
+// them are none: a sibling host has planted one (security S-9).
+func oneCookie(lines []string, name string) string {
+	found, times := "", 0
+	for _, line := range lines {
+		for line != "" {
+			var pair string
+			if i := strings.IndexByte(line, ';'); i >= 0 {
+				pair, line = line[:i], line[i+1:]
+			} else {
+				pair, line = line, ""
+			}
+			for pair != "" && (pair[0] == ' ' || pair[0] == '\t') {
+				pair = pair[1:]
+			}
+			if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
+				found = strings.Trim(pair[len(name)+1:], " \t\"")
+				times++
+			}
+		}
+	}
+	if times != 1 {
+		return ""
+	}
+	return found
+}
