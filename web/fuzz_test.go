@@ -84,12 +84,12 @@ func FuzzSealedCookies(f *testing.F) {
 			return k.keepMailAttempt(c, flows.MailAttempt{ID: "1", Email: "a@b.org", StartedAt: time.Now()}, time.Hour)
 		}),
 	} {
-		for which := range byte(8) {
+		for which := range byte(11) {
 			f.Add(which, value)
 		}
 	}
 	f.Fuzz(func(t *testing.T, which byte, value string) {
-		names := []string{sessionCookie, csrfCookie, returnToCookie, attemptName(attemptCookie, "s"), attemptName(answerCookie, "s"), mailCookie, pendingCookie, typedCookie}
+		names := []string{sessionCookie, csrfCookie, returnToCookie, attemptName(attemptCookie, "s"), attemptName(answerCookie, "s"), mailCookie, pendingCookie, typedCookie, crossingCookie, bouncesCookie, carriedCode}
 		base := names[int(which)%len(names)]
 		header := k.name(base) + "=" + value
 		opened := k.session(contextWith(header))

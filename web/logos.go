@@ -29,15 +29,17 @@ func logos() (map[string]string, error) {
 
 var (
 	colour  = regexp.MustCompile(`#([0-9A-Fa-f]{6}|[0-9A-Fa-f]{3})\b`)
-	unnamed = regexp.MustCompile(`<(path|circle|rect|ellipse|polygon)[^>]*>`)
+	shapes  = regexp.MustCompile(`<(path|circle|rect|ellipse|polygon)[^>]*>`)
+	grounds = regexp.MustCompile(`^<(rect[^>]* width="(2\d|100%)|circle[^>]* r="1[12])`)
 )
 
 // The cards of the style sheet, and the contrast under which a colour is lost
-// on them.
+// on each.
 const (
 	lightCard = 0xffffff
 	darkCard  = 0x181c23
-	lost      = 2.2
+	lostLight = 1.5
+	lostDark  = 2.2
 )
 
 // logoClass says what a picture needs: «flip» for black and grey, turned over
@@ -47,11 +49,13 @@ func logoClass(svg string) string {
 	colours := coloursOf(svg)
 	pale, dark, grey := true, false, true
 	for _, c := range colours {
-		pale = pale && contrast(c, lightCard) < lost
-		if c != 0xffffff {
-			dark = dark || contrast(c, darkCard) < lost
-		}
+		pale = pale && contrast(c, lightCard) < lostLight
+		dark = dark || contrast(c, darkCard) < lostDark
 		grey = grey && isGrey(c)
+	}
+	if first := shapes.FindString(svg); grounds.MatchString(first) && len(colours) > 0 && !grey {
+		// The rest is seen against this first shape, not against the card.
+		dark = contrast(colours[0], darkCard) < lostDark
 	}
 	switch {
 	case pale:
@@ -81,7 +85,7 @@ func coloursOf(svg string) []int {
 	if strings.Contains(svg, "<g ") || strings.Contains(svg, "<svg ") && strings.Contains(svg[:strings.Index(svg, ">")+1], "fill=") {
 		return found
 	}
-	for _, shape := range unnamed.FindAllString(svg, -1) {
+	for _, shape := range shapes.FindAllString(svg, -1) {
 		if !strings.Contains(shape, "fill=") && !strings.Contains(shape, "stroke=") && !strings.Contains(shape, "style=") {
 			return append(found, 0)
 		}

@@ -13,6 +13,9 @@ func TestLogoClass(t *testing.T) {
 		{"dark grey and blue", `<path fill="#4D4D4D"/><path fill="#33C6E9"/>`, "tile"},
 		{"yellow alone", `<path fill="#FFFC00"/>`, "pale"},
 		{"yellow beside others", `<path fill="#FFB900"/><path fill="#7FBA00"/>`, ""},
+		{"a bright ground with a dark letter", `<rect width="24" height="24" rx="5" fill="#FFE01B"/><path fill="#1a1a1a"/>`, ""},
+		{"a dark ground with a bright letter", `<circle cx="12" cy="12" r="12" fill="#0B1D51"/><path fill="#FFE01B"/>`, "tile"},
+		{"a bright spot beside a dark bar", `<circle cx="16" cy="8" r="7" fill="#FF424D"/><path fill="#052D49"/>`, "tile"},
 		{"a colour for the whole", `<svg fill="#E24329"><path d="M0 0"/></svg>`, ""},
 	} {
 		if got := logoClass(tt.svg); got != tt.want {
@@ -38,7 +41,7 @@ func TestLogosAreLegible(t *testing.T) {
 			best[lightCard] = max(best[lightCard], contrast(c, lightCard))
 			best[darkCard] = max(best[darkCard], contrast(onDark, darkCard))
 		}
-		if best[lightCard] < lost && class != "pale" || best[darkCard] < lost && class != "tile" {
+		if best[lightCard] < lostLight && class != "pale" || best[darkCard] < lostDark && class != "tile" {
 			t.Errorf("%s (%q): contrast %.1f on light, %.1f on dark", name, class, best[lightCard], best[darkCard])
 		}
 	}
