@@ -87,14 +87,14 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 		return p, err
 	}
 	const many = 100_000
-	all, err := b.sessions(many)
+	all, err := b.sessions(many, many)
 	if err != nil {
 		return nil, stop, err
 	}
 	var big *process
 	var bigDSN string
 	for _, n := range []int{1, 1000, many} {
-		dsn, err := b.seed(ctx, n)
+		dsn, err := b.seed(ctx, n, n)
 		if err != nil {
 			return nil, stop, err
 		}
@@ -110,6 +110,20 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 			r.name += ", 1000 of them asking"
 		}
 		rows = append(rows, r)
+	}
+	// As many sessions as the limit of sessions for each person allows.
+	const people = many / 20
+	few, err := b.sessions(many, people)
+	if err != nil {
+		return nil, stop, err
+	}
+	fewDSN, err := b.seed(ctx, many, people)
+	if err != nil {
+		return nil, stop, err
+	}
+	crowd, err := start(fewDSN, "")
+	if err != nil {
+		return nil, stop, err
 	}
 	// No LISTEN, no trust: every check asks the database.
 	deaf, err := start(bigDSN, "postgres://nobody@127.0.0.1:1/nowhere")
@@ -135,7 +149,8 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 		&row{name: "garbage cookie, shapeless", budget: 1.40, server: big, next: always(forwardAuth, "/some/page?a=1", page, "x.y", "302", "")},
 		&row{name: "signed in, forbidden, API", server: big, next: always(forwardAuth, "/admin", api, seal(token(1)), "403", "the back office")},
 		&row{name: "uncached, without LISTEN, 1000 sessions", budget: 1.90, server: deaf, next: func(i uint64) *request { return &all[i%1000] }},
-		&row{name: "uncached, 100000 sessions in turn", budget: 1.90, server: big, next: func(i uint64) *request { return &all[i%many] }},
+		&row{name: "uncached, 100000 sessions of 5000 people in turn", budget: 1.90, server: crowd, next: func(i uint64) *request { return &few[i%many] }},
+		&row{name: "the same of 100000 people: each gets an assertion signed", server: big, next: func(i uint64) *request { return &all[i%many] }},
 		&row{name: "100000 sessions at random", server: big, next: func(uint64) *request { return &all[rand.IntN(many)] }},
 	), stop, nil
 }

@@ -15,7 +15,7 @@ const mebibyte = 1 << 20
 // memory prints what the server holds when idle and with 100,000 sessions.
 func (b *bench) memory(ctx context.Context) error {
 	const many = 100_000
-	dsn, err := b.seed(ctx, many)
+	dsn, err := b.seed(ctx, many, many)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (b *bench) memory(ctx context.Context) error {
 		return err
 	}
 	defer s.stop()
-	all, err := b.sessions(many)
+	all, err := b.sessions(many, many)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (b *bench) memory(ctx context.Context) error {
 
 // latency prints how long a check takes at 2,000 a second, beside the limit.
 func (b *bench) latency(ctx context.Context) error {
-	dsn, err := b.seed(ctx, 1000)
+	dsn, err := b.seed(ctx, 1000, 1000)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (b *bench) latency(ctx context.Context) error {
 		return err
 	}
 	defer limit.stop()
-	ours, err := b.sessions(1000)
+	ours, err := b.sessions(1000, 1000)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (b *bench) latency(ctx context.Context) error {
 // statement that ended it has returned.
 func (b *bench) revocation(ctx context.Context) error {
 	const times = 1000
-	dsn, err := b.seed(ctx, times)
+	dsn, err := b.seed(ctx, times, times)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (b *bench) revocation(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	all, err := b.sessions(times)
+	all, err := b.sessions(times, times)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (b *bench) revocation(ctx context.Context) error {
 
 // start prints how long it takes from exec to ready.
 func (b *bench) start(ctx context.Context) error {
-	dsn, err := b.seed(ctx, 1)
+	dsn, err := b.seed(ctx, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (b *bench) growth(ctx context.Context) error {
 	sizes := []int{10_000, b.rows}
 	var stores []*store.Store
 	for _, n := range sizes {
-		dsn, err := b.seed(ctx, n)
+		dsn, err := b.seed(ctx, n, n)
 		if err != nil {
 			return err
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/gatepost/gatepost/store"
 )
 
-// seed makes a database with n sessions, each of a user of its own.
-func (b *bench) seed(ctx context.Context, n int) (dsn string, err error) {
+// seed makes a database with n sessions of so many people.
+func (b *bench) seed(ctx context.Context, n, people int) (dsn string, err error) {
 	b.databases++
 	name := fmt.Sprintf("bench_%d", b.databases)
 	if err := execute(ctx, b.pg.URL(), "CREATE DATABASE "+name); err != nil {
@@ -32,13 +32,13 @@ func (b *bench) seed(ctx context.Context, n int) (dsn string, err error) {
 		return "", err
 	}
 	return dsn, errors.Join(
-		execute(ctx, dsn, `INSERT INTO users (name, email, email_verified) SELECT 'Ada Lovelace ' || i, 'user' || i || '@example.org', now() FROM generate_series(1, $1::int) i`, n),
+		execute(ctx, dsn, `INSERT INTO users (name, email, email_verified) SELECT 'Ada Lovelace ' || i, 'user' || i || '@example.org', now() FROM generate_series(1, $1::int) i`, people),
 		execute(ctx, dsn, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id)
-			SELECT encode(sha256(convert_to('google:' || i, 'UTF8')), 'hex'), i, 'oauth', 'google', i FROM generate_series(1, $1::int) i`, n),
+			SELECT encode(sha256(convert_to('google:' || i, 'UTF8')), 'hex'), i, 'oauth', 'google', i FROM generate_series(1, $1::int) i`, people),
 		// The token of session i is token(i), stored as flows stores it.
 		execute(ctx, dsn, `INSERT INTO sessions (user_id, expires, session_token, access_token)
-			SELECT i, now() + interval '30 days', encode(sha256(convert_to('bench' || lpad(i::text, 38, '0'), 'UTF8')), 'hex'), encode(sha256(convert_to('access' || i, 'UTF8')), 'hex')
-			FROM generate_series(1, $1::int) i`, n),
+			SELECT 1 + (i - 1) % $2::int, now() + interval '30 days', encode(sha256(convert_to('bench' || lpad(i::text, 38, '0'), 'UTF8')), 'hex'), encode(sha256(convert_to('access' || i, 'UTF8')), 'hex')
+			FROM generate_series(1, $1::int) i`, n, people),
 		execute(ctx, dsn, "VACUUM ANALYZE"), execute(ctx, dsn, "CHECKPOINT"))
 }
 
@@ -89,15 +89,15 @@ const (
 	api  = "application/json"
 )
 
-// sessions are the checks of n signed-in browsers.
-func (b *bench) sessions(n int) ([]request, error) {
+// sessions are the checks of n signed-in browsers of so many people.
+func (b *bench) sessions(n, people int) ([]request, error) {
 	seal, err := b.sealer()
 	if err != nil {
 		return nil, err
 	}
 	list := make([]request, n)
 	for i := range list {
-		list[i] = request{asked("/auth/forward", "/some/page?a=1", page, seal(token(i+1))), "200", fmt.Appendf(nil, "\r\nRemote-Email: user%d@example.org\r\n", i+1)}
+		list[i] = request{asked("/auth/forward", "/some/page?a=1", page, seal(token(i+1))), "200", fmt.Appendf(nil, "\r\nRemote-Email: user%d@example.org\r\n", 1+i%people)}
 	}
 	return list, nil
 }
