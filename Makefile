@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 3s
 
-.PHONY: bench dev docs test check e2e vuln fuzz build parts postgres
+.PHONY: bench bench-gate dev docs test check e2e vuln fuzz build parts postgres
 
 dev: postgres
 	go run ./cmd/gatepost-dev
@@ -45,6 +45,9 @@ fuzz:
 
 bench:
 	go test -run '^$$' -bench . ./bench
+
+bench-gate: postgres
+	go run ./bench/gate
 
 vuln:
 	@bash .ci/vuln.sh $(GOVULNCHECK)

@@ -15,7 +15,8 @@ const (
 	AccessToken               // a bearer token of an API client
 )
 
-// A Checked is a live session and whose it is.
+// A Checked is a live session and whose it is. Session.AccessToken is there only
+// when the session was looked up by it.
 type Checked struct {
 	User      User
 	Session   Session
@@ -35,12 +36,13 @@ const (
 	)`
 	checked = `
 	SELECT u.id, coalesce(u.name, ''), coalesce(u.email, ''), u.email_verified, coalesce(u.image, ''), u.created_at, u.updated_at,
-		s.id, s.user_id, coalesce(slid.expires, s.expires), s.session_token, s.access_token, s.created_at, coalesce(slid.updated_at, s.updated_at),
+		s.id, s.user_id, coalesce(slid.expires, s.expires), s.session_token, `
+	whose = `, s.created_at, coalesce(slid.updated_at, s.updated_at),
 		ARRAY(SELECT DISTINCT provider FROM accounts WHERE user_id = u.id ORDER BY provider)
 	FROM sessions s JOIN users u ON u.id = s.user_id `
-	checkBySession = slid + checked + `LEFT JOIN slid ON slid.id = s.id
+	checkBySession = slid + checked + `''` + whose + `LEFT JOIN slid ON slid.id = s.id
 	WHERE s.session_token = ANY($1::varchar[]) AND s.expires > now() AND s.created_at + $4::float8 * interval '1 second' > now()`
-	checkByAccess = checked + `LEFT JOIN (SELECT NULL::int, NULL::timestamptz, NULL::timestamptz WHERE false) slid (id, expires, updated_at) ON false
+	checkByAccess = checked + `s.access_token` + whose + `LEFT JOIN (SELECT NULL::int, NULL::timestamptz, NULL::timestamptz WHERE false) slid (id, expires, updated_at) ON false
 	WHERE s.access_token = ANY($1::varchar[]) AND s.expires > now()
 		AND (s.session_token LIKE 'api:%' OR s.created_at + $2::float8 * interval '1 second' > now())`
 )
