@@ -114,6 +114,7 @@ func New(c Config) (http.Handler, error) {
 	if err := s.serveStatic(g); err != nil {
 		return nil, err
 	}
+	s.withoutSlash(e)
 	pages := s.harden(e)
 	if c.Gate == nil {
 		return pages, nil
@@ -126,6 +127,30 @@ func New(c Config) (http.Handler, error) {
 		}
 		pages.ServeHTTP(w, r)
 	}), nil
+}
+
+// withoutSlash leads whoever asks for a page with a slash behind it to the page.
+// Each has a route of its own and leads to an address that we write, since
+// middleware that cuts slashes has led browsers to other origins (security
+// K-E7). What is posted there is posted to nobody.
+func (s *server) withoutSlash(e *echo.Echo) {
+	both, base := []string{http.MethodGet, http.MethodHead}, strings.TrimSuffix(s.BasePath, "/")
+	for _, r := range e.Routes() {
+		page, ours := strings.CutPrefix(r.Path, base)
+		if r.Method != http.MethodGet || !ours || r.Path == "/" || strings.HasPrefix(page, "/static/") || strings.HasPrefix(page, "/handover") {
+			continue
+		}
+		e.Match(both, r.Path+"/", func(c echo.Context) error {
+			if page == "" {
+				return s.root(c)
+			}
+			asked := c.Request().URL
+			if asked.RawPath != "" { // escaped as no page of ours is
+				return echo.ErrNotFound
+			}
+			return s.redirect(c, s.url(strings.TrimSuffix(strings.TrimPrefix(asked.Path, base), "/"), c.QueryParams()))
+		})
+	}
 }
 
 // serveStatic gives each embedded file a route of its own: no wildcard reaches

@@ -116,3 +116,36 @@ func TestLogTimesAreUTC(t *testing.T) {
 		}
 	}
 }
+
+// A slash too many leads to the page, on our own origin, and posts nothing.
+func TestTrailingSlashes(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	for path, want := range map[string]string{
+		"/auth/":                             "/auth/account",
+		"/auth/signin/":                      "/auth/signin",
+		"/auth/signin/?callbackUrl=%2Fx&a=b": "/auth/signin?a=b&callbackUrl=%2Fx",
+		"/auth/signin/google/":               "/auth/signin/google",
+		"/auth/callback/email/?token=x":      "/auth/callback/email?token=x",
+		"/auth/callback/google/?code=%0a":    "/auth/callback/google?code=%0A",
+		"/auth/account/":                     "/auth/account",
+		"/auth/session/":                     "/auth/session",
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			if p := b.send(method, path, nil, "Host", "evil.test"); p.status != 302 || p.location != s.URL+want {
+				t.Errorf("%s %s: %d %s", method, path, p.status, p.location)
+			}
+		}
+	}
+	token := b.csrf()
+	for _, path := range []string{"/auth/signout/", "/auth/signin/google/", "/auth//", "/auth/static/gatepost.css/", "/auth/nothing/"} {
+		if p := b.send("POST", path, url.Values{"csrfToken": {token}}); p.status != 400 && p.status != 404 {
+			t.Errorf("POST %s: %d %s", path, p.status, p.location)
+		}
+	}
+	for _, path := range []string{"/auth/nothing/", "/auth/callback/%2F%2Fevil.test/", "/auth/callback/%2e%2e%2fx/", "/auth//evil.test/", "//evil.test/auth/"} {
+		if p := b.get(path); p.status != 404 {
+			t.Errorf("%s: %d %s", path, p.status, p.location)
+		}
+	}
+}
