@@ -149,3 +149,32 @@ func TestTrailingSlashes(t *testing.T) {
 		}
 	}
 }
+
+// C-2, M-16: older browsers send the origin null from the page of a mailed link,
+// and only there may it stand for none; the token is asked for all the same.
+func TestOriginNull(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.post("/auth/signin/email", "email", "ada@example.org")
+	token := tokenOf(t, s.newMail("ada@example.org", 1).Links()[0])
+	csrf := b.csrf()
+	for _, tt := range []struct {
+		name, path, csrf string
+		header           []string
+		refused          bool
+	}{
+		{"another page", "/auth/signout", csrf, []string{"Origin", "null"}, true},
+		{"another site", "/auth/callback/email", csrf, []string{"Origin", "https://evil.test"}, true},
+		{"another site, newer browser", "/auth/callback/email", csrf, []string{"Origin", "null", "Sec-Fetch-Site", "cross-site"}, true},
+		{"without the token", "/auth/callback/email", "", []string{"Origin", "null"}, true},
+		{"the link's page", "/auth/callback/email", csrf, []string{"Origin", "null"}, false},
+	} {
+		p := b.send("POST", tt.path, url.Values{"csrfToken": {tt.csrf}, "token": {token}}, tt.header...)
+		if refused := p.location != s.URL+"/"; refused != tt.refused {
+			t.Errorf("%s: %d %s", tt.name, p.status, p.location)
+		}
+	}
+	if b.session().User.Email != "ada@example.org" {
+		t.Error("not signed in")
+	}
+}
