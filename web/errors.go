@@ -100,8 +100,15 @@ func (s *server) showStatus(c echo.Context, status int, code, reason string) err
 		status = p.Status
 	}
 	p.Status, p.RequestID = status, entryOf(c).id
-	if c.Request().Header.Get(echo.HeaderAccept) == echo.MIMEApplicationJSON || c.Path() == s.BasePath+"/session" {
-		return c.JSON(status, map[string]string{"error": code, "reason": reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": p.RequestID})
+	if s.readsJSON(c) {
+		if code == "" {
+			code = "Default"
+		}
+		return c.JSON(status, map[string]string{
+			"error": code, "reason": reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": p.RequestID,
+			// NextAuth's client reads the error from here, whatever the status.
+			"url": s.errorURL(&flows.Error{Code: flows.Code(code), Reason: reason}, p.RequestID),
+		})
 	}
 	return s.showProblem(c, p)
 }

@@ -6,6 +6,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -107,6 +109,33 @@ func (s *server) sameSite(h http.Header, noReferrer bool) bool {
 		return len(origin) == 1 && (noReferrer && origin[0] == "null" || origin[0] == s.public.Scheme+"://"+s.public.Host)
 	}
 	return true
+}
+
+// readsJSON reports that whoever asks reads JSON and no page: NextAuth's client
+// says json=true, others say it by what they send or accept. It decides the form
+// of every refusal.
+func (s *server) readsJSON(c echo.Context) bool {
+	h := c.Request().Header
+	fields, _ := form(c)
+	kind, _, _ := mime.ParseMediaType(h.Get(echo.HeaderContentType))
+	return wantsJSON(fields) || kind == "application/json" || prefersJSON(strings.Join(h["Accept"], ",")) || c.Path() == s.BasePath+"/session"
+}
+
+// prefersJSON reports that accept names JSON, and HTML less or not at all.
+func prefersJSON(accept string) bool {
+	best := map[string]float64{}
+	for part := range strings.SplitSeq(accept, ",") {
+		kind, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		q := 1.0
+		if weight, err := strconv.ParseFloat(params["q"], 64); err == nil {
+			q = weight
+		}
+		best[kind] = max(best[kind], q)
+	}
+	return best["application/json"] > max(best["text/html"], best["application/xhtml+xml"])
 }
 
 func wantsJSON(fields url.Values) bool { return fields.Get("json") == "true" }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -176,5 +177,31 @@ func TestOriginNull(t *testing.T) {
 	}
 	if b.session().User.Email != "ada@example.org" {
 		t.Error("not signed in")
+	}
+}
+
+// Whoever reads JSON gets JSON, with code and request id, for every refusal.
+func TestRefusalsAsJSON(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	for _, tt := range []struct {
+		name string
+		got  page
+		json bool
+	}{
+		{"as axios asks", b.send("GET", "/auth/nothing", nil, "Accept", "application/json, text/plain, */*"), true},
+		{"HTML less", b.send("GET", "/auth/nothing", nil, "Accept", "text/html;q=0.5, application/json"), true},
+		{"as browsers ask", b.send("GET", "/auth/nothing", nil, "Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), false},
+		{"both alike", b.send("GET", "/auth/nothing", nil, "Accept", "text/html, application/json"), false},
+		{"JSON not at all", b.send("GET", "/auth/nothing", nil, "Accept", "application/json;q=0"), false},
+		{"anything", b.send("GET", "/auth/nothing", nil, "Accept", "*/*"), false},
+		{"json=true", b.send("POST", "/auth/nothing", url.Values{"json": {"true"}}), true},
+		{"a JSON body", b.send("POST", "/auth/signin/email", url.Values{}, "Content-Type", "application/json"), true},
+	} {
+		var got map[string]string
+		err := json.Unmarshal([]byte(tt.got.body), &got)
+		if tt.json && (err != nil || len(got["request_id"]) != 26 || got["request_id"] != tt.got.header.Get("X-Request-Id") || got["error"] == "" || got["reason"] == "" || !strings.Contains(got["url"], "error=")) || !tt.json && err == nil || tt.got.status < 400 {
+			t.Errorf("%s: %d %.200s", tt.name, tt.got.status, tt.got.body)
+		}
 	}
 }

@@ -535,6 +535,12 @@ func TestDatabaseAway(t *testing.T) {
 	if p := b.post("/auth/signout"); p.status != 503 {
 		t.Errorf("sign-out: %d", p.status)
 	}
+	// NextAuth's client reads JSON, and the error in its url.
+	p := b.post("/auth/signin/email", "email", "ada@example.org", "json", "true")
+	var refused struct{ Error, URL string }
+	if err := json.Unmarshal([]byte(p.body), &refused); err != nil || p.status != 503 || refused.Error != "Configuration" || !strings.Contains(refused.URL, "/auth/error?error=Configuration&") {
+		t.Errorf("json=true: %d %s", p.status, p.body)
+	}
 	if pg, err = devpg.Start(t.Context(), devpg.Options{Dir: dir}); err != nil {
 		t.Fatal(err)
 	}
