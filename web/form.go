@@ -118,7 +118,8 @@ func (s *server) readsJSON(c echo.Context) bool {
 	h := c.Request().Header
 	fields, _ := form(c)
 	kind, _, _ := mime.ParseMediaType(h.Get(echo.HeaderContentType))
-	return wantsJSON(fields) || kind == "application/json" || prefersJSON(strings.Join(h["Accept"], ",")) || c.Path() == s.BasePath+"/session"
+	return wantsJSON(fields) || kind == "application/json" || prefersJSON(strings.Join(h["Accept"], ",")) ||
+		c.Path() == s.BasePath+"/session" && c.Request().Method == http.MethodGet
 }
 
 // prefersJSON reports that accept names JSON, and HTML less or not at all.

@@ -99,6 +99,7 @@ type signInView struct {
 	Mail, MailDown             bool
 	MailAction                 string
 	Email, EmailError          string
+	Problem                    *problem // what EmailError is about
 }
 
 type checkMailView struct {
@@ -107,6 +108,7 @@ type checkMailView struct {
 	CodeAction, ResendAction, Again string
 	Mailbox, MailboxURL             string // where to read the mail, if that is known
 	CodeError                       string
+	Problem                         *problem // what CodeError is about
 	Minutes                         int
 	Resent, TooSoon                 bool
 	Wait                            int // seconds until another mail may be asked for

@@ -69,6 +69,7 @@ func New(c Config) (http.Handler, error) {
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = clientIP(c.TrustedProxies)
 	e.HTTPErrorHandler = s.handleError
+	e.Pre(boundCookies)
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			entryOf(c) // notes the route for the log line

@@ -112,9 +112,9 @@ func (s *server) providerJSON(id, name, kind string) providerJSON {
 // signOutPage answers GET /signout with a button: no link can sign somebody out
 // (security C-4).
 func (s *server) signOutPage(c echo.Context) error {
-	return s.show(c, http.StatusOK, "signout", signOutView{
-		page: s.page(c, "signout.title"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil),
-	})
+	view := signOutView{page: s.page(c, "signout.title"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil)}
+	view.Alert = s.alert(c)
+	return s.show(c, http.StatusOK, "signout", view)
 }
 
 // signOut answers POST /signout: the row first, then the cookies, so that a

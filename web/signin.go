@@ -22,7 +22,7 @@ func (s *server) signInPage(c echo.Context) error {
 	if c.QueryParam("callbackUrl") != "" {
 		s.cookies.setReturnTo(c, target)
 	}
-	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	code := c.QueryParam("error")
 	if code == "" && s.passesOn(c, target) {
 		if host := s.foreignHost(target); s.goesRound(c, host) {
 			return s.loopPage(c, host, target)
@@ -44,19 +44,12 @@ func (s *server) signInPage(c echo.Context) error {
 	if s.MagicLink != nil && s.MailHealthy() != nil {
 		view.MailDown = true
 	}
-	status := http.StatusOK
-	switch {
-	case reason == flows.ReasonAddressInvalid:
-		view.EmailError = problemFor(view.words, code, reason).Cause
-	case code != "":
-		p := problemFor(view.words, code, reason)
-		p.RequestID = requestID(c)
-		view.Alert = &p
-	case c.QueryParam("csrf") != "":
-		p := problemFor(view.words, "", "csrf")
-		view.Alert = &p
+	if p := s.alert(c); p != nil && p.Reason == flows.ReasonAddressInvalid {
+		view.EmailError, view.Problem = p.Cause, p
+	} else {
+		view.Alert = p
 	}
-	return s.show(c, status, "signin", view)
+	return s.show(c, http.StatusOK, "signin", view)
 }
 
 // passesOn reports that whoever is sent here by the gate is signed in already

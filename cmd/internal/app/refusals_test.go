@@ -205,3 +205,59 @@ func TestRefusalsAsJSON(t *testing.T) {
 		}
 	}
 }
+
+// Every refusal says its code and request id, on the page where the person was.
+func TestRefusalsHaveCodeAndID(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.get(b.answer("google", "1001"))
+	b.post("/auth/signin/email", "email", "ada@example.org")
+	token := tokenOf(t, s.newMail("ada@example.org", 1).Links()[0])
+	html := []string{"Accept", "text/html"}
+	for _, tt := range []struct {
+		name, method, path string
+		fields             url.Values
+		header             []string
+		page, code         string
+	}{
+		{"CSRF", "POST", "/auth/signin/google", url.Values{}, nil, "Sign in", "csrf"},
+		{"CSRF, signing out", "POST", "/auth/signout", url.Values{}, nil, "You will be signed out", "csrf"},
+		{"CSRF, code", "POST", "/auth/callback/email", url.Values{"code": {"123456"}}, nil, "Six-digit code", "csrf"},
+		{"CSRF, asking again", "POST", "/auth/signin/email", url.Values{"again": {"1"}}, nil, "Six-digit code", "csrf"},
+		{"CSRF, link", "POST", "/auth/callback/email", url.Values{"token": {token}}, nil, "You are about to sign in", "csrf"},
+		{"CSRF, not me", "POST", "/auth/callback/email/revoke", url.Values{"token": {token}}, nil, "You are about to sign in", "csrf"},
+		{"CSRF, dead link", "POST", "/auth/callback/email", url.Values{"token": {"x"}}, nil, "no longer valid", "link_expired"},
+		{"CSRF, account", "POST", "/auth/account/end", url.Values{}, nil, "Your account", "csrf"},
+		{"wrong code", "POST", "/auth/callback/email", url.Values{"code": {"x"}, "csrfToken": {""}}, nil, "Six-digit code", "code_wrong"},
+		{"bad address", "POST", "/auth/signin/email", url.Values{"email": {"x"}, "csrfToken": {""}}, nil, "not an email|Enter one address", "address_invalid"},
+		{"method", "PUT", "/auth/session", nil, html, "takes no such request", "method_not_allowed"},
+		{"method, said plainly", "PUT", "/auth/session", nil, nil, "not supported by NextAuth.js", "method_not_allowed"},
+		{"cookies", "GET", "/auth/signin", nil, append(html, "Cookie", strings.Repeat("a=b;", 101)), "too many cookies", "too_many_cookies"},
+		{"no page", "GET", "/auth/nothing", nil, nil, "no such page", "not_found"},
+	} {
+		if _, with := tt.fields["csrfToken"]; with {
+			tt.fields.Set("csrfToken", b.csrf())
+		}
+		p := b.send(tt.method, tt.path, tt.fields, tt.header...)
+		id := p.header.Get("X-Request-Id")
+		if strings.Contains(p.location, token) {
+			t.Errorf("%s: the token is in %s", tt.name, p.location)
+		}
+		p = b.follow(p)
+		found := false
+		for page := range strings.SplitSeq(tt.page, "|") {
+			found = found || strings.Contains(p.body, page)
+		}
+		if !found || !strings.Contains(p.body, tt.code) || !strings.Contains(p.body, id) {
+			t.Errorf("%s: no %q, %s or %s in %d %s", tt.name, tt.page, tt.code, id, p.status, p.body)
+		}
+	}
+	// Still where they were: the last way in, on the account page.
+	c := s.browser()
+	c.get(c.answer("google", "1004"))
+	if p := c.post("/auth/account/unlink", "id", "2"); !strings.Contains(p.location, "/auth/account?error=OAuthAccountNotLinked&id=") {
+		t.Errorf("last way in: %s", p.location)
+	} else if p := c.follow(p); !strings.Contains(p.body, "only way in") {
+		t.Errorf("its page: %s", p.body)
+	}
+}

@@ -332,7 +332,7 @@ func TestSignInByCode(t *testing.T) {
 	if code == wrong {
 		wrong = "000001"
 	}
-	if p := b.post("/auth/callback/email", "code", wrong); !strings.Contains(p.location, "/auth/verify-request?error=Verification&reason=code_wrong") {
+	if p := b.post("/auth/callback/email", "code", wrong); !strings.Contains(p.location, "/auth/verify-request?error=Verification&") || !strings.Contains(p.location, "reason=code_wrong") {
 		t.Errorf("wrong code: %s", p.location)
 	}
 	if p := s.browser().post("/auth/callback/email", "code", code); !strings.Contains(p.location, "reason=link_expired") {
