@@ -2,8 +2,10 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -211,12 +213,19 @@ func (s *server) receiveFormPost(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	state := answer.Get("state")
-	if state == "" || len(answer.Encode()) > 2500 {
-		return &flows.Error{Code: flows.OAuthCallback, Reason: string(providers.ReasonAnswerInvalid)}
+	state, size := answer.Get("state"), 0
+	for name, values := range answer {
+		size += len(name) + len(strings.Join(values, ""))
 	}
-	if err := s.cookies.keepAnswer(c, state, answer); err != nil {
-		return err
+	if state == "" {
+		err = errors.New("the answer has no state")
+	} else if size > maxAnswer {
+		err = fmt.Errorf("the answer has %d bytes, and at most %d can be carried over", size, maxAnswer)
+	} else {
+		err = s.cookies.keepAnswer(c, state, answer)
+	}
+	if err != nil {
+		return &flows.Error{Code: flows.OAuthCallback, Reason: string(providers.ReasonAnswerInvalid), Err: err}
 	}
 	c.Response().Header().Set("Location", s.url("/callback/"+p.ID(), url.Values{"state": {state}}))
 	return c.NoContent(http.StatusSeeOther)
@@ -236,6 +245,10 @@ func (s *server) enter(c echo.Context, fields url.Values, in flows.SignedIn) err
 		if done {
 			in = linked
 		}
+	}
+	if in.ReturnTo == "" {
+		entry.note = strings.TrimPrefix(entry.note+"; the address to return to was too long to be kept", "; ")
+		in.ReturnTo = s.ReturnTo.Default()
 	}
 	if err := s.cookies.setSession(c, in.Token, in.Session.Expires); err != nil {
 		return err
