@@ -47,6 +47,7 @@ func (s *server) account(c echo.Context) error {
 			EndOthers: s.url("/account/end-others", nil), EndAll: s.url("/account/end-all", nil), SignOut: s.url("/signout", nil), Export: s.url("/account/export", nil),
 		},
 	}
+	view.Alert = s.alert(c)
 	if s.Gate != nil {
 		view.Actions.Tokens = s.url("/account/tokens", nil)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ const (
 	bouncesCookie  = "gatepost.bounces"
 	carriedCode    = "gatepost.carried" // in a URL, never a cookie
 	maxAttempts    = 5                  // sign-ins under way in one browser, security O-40
+	maxCookie      = 4096               // name and value; browsers drop longer ones, security S-8
+	maxReturnTo    = 2048               // what the plain cookie may take
+	maxAnswer      = 4096               // of a form_post, before it is sealed
 	maxCookieLife  = 400 * 24 * time.Hour
 )
 
@@ -53,12 +57,16 @@ func newCookies(keys flows.Keys, secure bool, domain string, sites []Site) *cook
 		hash, block := keys.Derive("mac "+purpose, 32), keys.Derive("seal "+purpose, 32)
 		for i := range hash {
 			codec := securecookie.New(hash[i], block[i])
-			codec.SetSerializer(securecookie.JSONEncoder{})
+			codec.SetSerializer(compact{})
 			// A session's row decides how long it lives; the others are over
 			// with the attempt they belong to, whose start is inside too.
-			codec.MaxAge(0)
-			if purpose != sessionCookie {
-				codec.MaxAge(24 * 60 * 60)
+			codec.MaxAge(24 * 60 * 60)
+			switch purpose {
+			case sessionCookie:
+				codec.SetSerializer(securecookie.JSONEncoder{})
+				codec.MaxAge(0)
+			case answerCookie:
+				codec.MaxLength(2 * maxCookie) // it is cut in pieces
 			}
 			k.sealed[purpose] = append(k.sealed[purpose], codec)
 		}
@@ -142,6 +150,60 @@ func (k *cookies) open(c echo.Context, purpose, base string, into any) bool {
 	return ok && securecookie.DecodeMulti(k.name(base), value, into, k.sealed[purpose]...) == nil
 }
 
+// allCookies is how many bytes all our cookies together may take: many proxies
+// refuse a header of more than 8 KiB. For each sign-in that may still be begun,
+// and for the address to return to, some of it is kept free.
+const (
+	allCookies  = 7800
+	anAttempt   = 750
+	aMail       = 1200
+	aReturnTo   = maxReturnTo + 40
+	elsewhere   = "~" // begins what stands for an address in another cookie
+	pieceLength = 3800
+)
+
+// sealReturning seals a value that holds the address to return to. When that
+// makes it longer than room, a mark takes its place: the plain cookie holds the
+// address too, until another sign-in of this browser wants to go elsewhere.
+func (k *cookies) sealReturning(c echo.Context, base, purpose string, room int, value any, returnTo *string, expires time.Time) error {
+	sealed, err := securecookie.EncodeMulti(k.name(base), value, k.sealed[purpose][:1]...)
+	if err != nil || len(k.name(base))+len(sealed) > room {
+		*returnTo = markOf(*returnTo)
+		if sealed, err = securecookie.EncodeMulti(k.name(base), value, k.sealed[purpose][:1]...); err != nil {
+			return err
+		}
+	}
+	k.set(c, base, sealed, expires)
+	return nil
+}
+
+// returning puts the address back in the place of its mark, "" if it is gone.
+func (k *cookies) returning(c echo.Context, returnTo *string) {
+	if !strings.HasPrefix(*returnTo, elsewhere) {
+		return
+	}
+	mark := *returnTo
+	if *returnTo = k.returnTo(c); markOf(*returnTo) != mark {
+		*returnTo = ""
+	}
+}
+
+func markOf(returnTo string) string {
+	sum := sha256.Sum256([]byte(returnTo))
+	return elsewhere + hex.EncodeToString(sum[:8])
+}
+
+// roomForAttempt is how long one more attempt may be, beside n others.
+func (k *cookies) roomForAttempt(c echo.Context, n int) int {
+	room := allCookies - aReturnTo - (maxAttempts-1-n)*anAttempt
+	for _, cookie := range c.Request().Cookies() {
+		if ours := strings.Contains(cookie.Name, "gatepost."); ours && cookie.Name != k.name(returnToCookie) {
+			room -= len(cookie.Name) + len(cookie.Value) + len("=; ")
+		}
+	}
+	return room
+}
+
 // setSession puts the session of a sign-in into the browser and ends what
 // belonged to the way there. The CSRF token is renewed (security C-5).
 func (k *cookies) setSession(c echo.Context, token flows.SessionToken, expires time.Time) error {
@@ -184,7 +246,8 @@ func (k *cookies) keepAttempt(c echo.Context, a flows.Attempt) error {
 	for i := maxAttempts - 1; i < len(olds); i++ {
 		k.clear(c, olds[i].base)
 	}
-	return k.seal(c, attemptCookie, attemptName(attemptCookie, a.Request.State), a, a.StartedAt.Add(flows.AttemptTTL))
+	room := k.roomForAttempt(c, min(len(olds), maxAttempts-1))
+	return k.sealReturning(c, attemptName(attemptCookie, a.Request.State), attemptCookie, room, &a, &a.ReturnTo, a.StartedAt.Add(flows.AttemptTTL))
 }
 
 // takeAttempt returns this browser's attempt with that state and removes it: it
@@ -195,28 +258,53 @@ func (k *cookies) takeAttempt(c echo.Context, state string) (a flows.Attempt, ok
 		return flows.Attempt{}, false
 	}
 	k.clear(c, base)
+	k.returning(c, &a.ReturnTo)
 	return a, true
 }
 
+// keepAnswer seals what a form_post brought, in as many cookies as it takes: they
+// live for the next request.
 func (k *cookies) keepAnswer(c echo.Context, state string, answer url.Values) error {
-	return k.seal(c, answerCookie, attemptName(answerCookie, state), answer, time.Now().Add(time.Minute))
+	base := attemptName(answerCookie, state)
+	sealed, err := securecookie.EncodeMulti(k.name(base), answer, k.sealed[answerCookie][:1]...)
+	if err != nil {
+		return err
+	}
+	for i := 0; sealed != ""; i++ {
+		piece := sealed[:min(len(sealed), pieceLength)]
+		sealed = sealed[len(piece):]
+		k.set(c, pieceName(base, i), piece, time.Now().Add(time.Minute))
+	}
+	return nil
 }
 
 func (k *cookies) takeAnswer(c echo.Context, state string) (answer url.Values, ok bool) {
-	base := attemptName(answerCookie, state)
-	if state == "" || !k.open(c, answerCookie, base, &answer) {
-		return nil, false
+	base, sealed := attemptName(answerCookie, state), ""
+	for i := range 3 {
+		piece, ok := k.get(c, pieceName(base, i))
+		if !ok || state == "" {
+			break
+		}
+		sealed += piece
+		k.clear(c, pieceName(base, i))
 	}
-	k.clear(c, base)
-	return answer, true
+	return answer, sealed != "" && securecookie.DecodeMulti(k.name(base), sealed, &answer, k.sealed[answerCookie]...) == nil
+}
+
+func pieceName(base string, i int) string {
+	if i == 0 {
+		return base
+	}
+	return base + "." + strconv.Itoa(i)
 }
 
 func (k *cookies) keepMailAttempt(c echo.Context, a flows.MailAttempt, ttl time.Duration) error {
-	return k.seal(c, mailCookie, mailCookie, a, a.StartedAt.Add(ttl))
+	return k.sealReturning(c, mailCookie, mailCookie, aMail, &a, &a.ReturnTo, a.StartedAt.Add(ttl))
 }
 
 func (k *cookies) mailAttempt(c echo.Context) (a flows.MailAttempt) {
 	k.open(c, mailCookie, mailCookie, &a)
+	k.returning(c, &a.ReturnTo)
 	return a
 }
 
@@ -235,11 +323,12 @@ func (k *cookies) typed(c echo.Context) (typed string) {
 }
 
 func (k *cookies) keepPendingLink(c echo.Context, p flows.PendingLink) error {
-	return k.seal(c, pendingCookie, pendingCookie, p, p.Since.Add(flows.AttemptTTL))
+	return k.sealReturning(c, pendingCookie, pendingCookie, anAttempt, &p, &p.ReturnTo, p.Since.Add(flows.AttemptTTL))
 }
 
 func (k *cookies) pendingLink(c echo.Context) (p flows.PendingLink) {
 	k.open(c, pendingCookie, pendingCookie, &p)
+	k.returning(c, &p.ReturnTo)
 	return p
 }
 
@@ -293,16 +382,26 @@ func csrfMAC(key []byte, token string) string {
 }
 
 // setReturnTo remembers where the browser wants to go, as NextAuth does; it is
-// decided anew whenever it is read.
+// decided anew whenever it is read. One that is too long is not remembered, and
+// neither is what was wanted before.
 func (k *cookies) setReturnTo(c echo.Context, target string) {
-	if old, _ := k.get(c, returnToCookie); old != url.QueryEscape(target) {
-		k.set(c, returnToCookie, url.QueryEscape(target), time.Time{})
+	value := notInCookies.Replace(target)
+	old, known := k.get(c, returnToCookie)
+	switch {
+	case len(value) <= maxReturnTo && old != value:
+		k.set(c, returnToCookie, value, time.Time{})
+	case len(value) > maxReturnTo && known:
+		k.clear(c, returnToCookie)
 	}
 }
 
+// notInCookies escapes of a URL what a cookie's value may not hold, and no more:
+// it may be long.
+var notInCookies = strings.NewReplacer("%", "%25", ",", "%2C", ";", "%3B", `"`, "%22")
+
 func (k *cookies) returnTo(c echo.Context) string {
 	value, _ := k.get(c, returnToCookie)
-	target, err := url.QueryUnescape(value)
+	target, err := url.PathUnescape(value)
 	if err != nil {
 		return ""
 	}

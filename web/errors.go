@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -37,14 +38,8 @@ func (s *server) answerError(err error, c echo.Context) error {
 	entry.err = err
 	switch {
 	case errors.Is(err, errCSRF), errors.Is(err, errCrossOrigin):
-		// NextAuth answers with the form again, which sets a token.
-		path := "/signin"
-		if c.Path() == s.BasePath+"/signout" {
-			path = "/signout"
-		}
 		entry.reason = "csrf"
-		fields, _ := form(c)
-		return s.answer(c, fields, s.url(path, url.Values{"csrf": {"true"}}))
+		return s.askAgain(c)
 	}
 	if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 		return s.protocolError(c, he)
@@ -63,9 +58,70 @@ func (s *server) answerError(err error, c echo.Context) error {
 		return s.showError(c, refusal.Code, refusal.Reason)
 	case refusal.Code == flows.Configuration:
 		return s.showError(c, refusal.Code, refusal.Reason)
+	case staysOn(refusal, s.formPage(c, fields)):
+		return s.answer(c, fields, s.url(s.formPage(c, fields), url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}, "id": {entry.id}}))
 	default:
 		return s.answer(c, fields, s.errorURL(refusal, entry))
 	}
+}
+
+// formPage is the page whose form was posted.
+func (s *server) formPage(c echo.Context, fields url.Values) string {
+	switch path := strings.TrimPrefix(c.Path(), s.BasePath); {
+	case path == "/signout":
+		return path
+	case path == "/callback/email" && fields.Get("token") == "", path == "/signin/:provider" && fields.Get("again") != "":
+		return "/verify-request"
+	case path == "/account/tokens", strings.HasPrefix(path, "/account/") && fields.Get("from") == "tokens":
+		return "/account/tokens"
+	case strings.HasPrefix(path, "/account/"):
+		return "/account"
+	}
+	return "/signin"
+}
+
+// staysOn reports that a refusal is shown on the page that was posted from,
+// where the person can go on.
+func staysOn(refusal *flows.Error, page string) bool {
+	switch page {
+	case "/account", "/account/tokens":
+		return refusal.Code != flows.SessionRequired
+	case "/verify-request":
+		return refusal.Code == flows.Verification && refusal.Reason != flows.ReasonLinkExpired
+	}
+	return false
+}
+
+// askAgain answers a form without a token of this browser as NextAuth does, with
+// the form again, which sets one.
+func (s *server) askAgain(c echo.Context) error {
+	fields, _ := form(c)
+	if path := strings.TrimPrefix(c.Path(), s.BasePath); !wantsJSON(fields) && fields.Get("token") != "" && strings.HasPrefix(path, "/callback/email") {
+		// Shown and not led to: its address would have the token (security M-16).
+		p := problemFor(s.language(c), "", "csrf")
+		p.RequestID = entryOf(c).id
+		if err := s.showMagicLink(c, fields.Get("token"), &p); err != nil {
+			return s.answerError(err, c)
+		}
+		return nil
+	}
+	return s.answer(c, fields, s.url(s.formPage(c, fields), url.Values{"csrf": {"true"}, "id": {entryOf(c).id}}))
+}
+
+// alert is what the form of a page was refused for, as its address says; nil if
+// it was not.
+func (s *server) alert(c echo.Context) *problem {
+	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	switch {
+	case code != "":
+	case c.QueryParam("csrf") != "":
+		reason = "csrf"
+	default:
+		return nil
+	}
+	p := problemFor(s.language(c), code, reason)
+	p.RequestID = requestID(c)
+	return &p
 }
 
 // errorURL is NextAuth's error page with what our own page tells besides.
@@ -81,10 +137,16 @@ func (s *server) errorURL(refusal *flows.Error, entry *logEntry) string {
 // the route does not take, a body that cannot be read.
 func (s *server) protocolError(c echo.Context, he *echo.HTTPError) error {
 	if he.Code == http.StatusMethodNotAllowed {
+		entryOf(c).reason = "method_not_allowed"
+		if s.readsJSON(c) || acceptsHTML(c.Request().Header.Get(echo.HeaderAccept)) {
+			return s.showStatus(c, http.StatusBadRequest, "", "method_not_allowed")
+		}
 		// The contract's words and status (nextauth-v3 §3).
-		return c.String(http.StatusBadRequest, "Error: This action with HTTP "+c.Request().Method+" is not supported by NextAuth.js")
+		return c.String(http.StatusBadRequest, "Error: This action with HTTP "+cut(c.Request().Method)+" is not supported by NextAuth.js\nCode: method_not_allowed\nRequest id: "+entryOf(c).id+"\n")
 	}
-	reason := map[int]string{http.StatusNotFound: "not_found", http.StatusRequestEntityTooLarge: "body_too_large"}[he.Code]
+	reason := map[int]string{
+		http.StatusNotFound: "not_found", http.StatusRequestEntityTooLarge: "body_too_large", http.StatusRequestHeaderFieldsTooLarge: "too_many_cookies",
+	}[he.Code]
 	if reason == "" {
 		reason = "bad_request"
 	}
@@ -104,8 +166,15 @@ func (s *server) showStatus(c echo.Context, status int, code, reason string) err
 		status = p.Status
 	}
 	p.Status, p.RequestID = status, entryOf(c).id
-	if c.Request().Header.Get(echo.HeaderAccept) == echo.MIMEApplicationJSON || c.Path() == s.BasePath+"/session" {
-		return c.JSON(status, map[string]string{"error": code, "reason": reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": p.RequestID})
+	if s.readsJSON(c) {
+		if code == "" {
+			code = "Default"
+		}
+		return c.JSON(status, map[string]string{
+			"error": code, "reason": reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": p.RequestID,
+			// NextAuth's client reads the error from here, whatever the status.
+			"url": s.errorURL(&flows.Error{Code: flows.Code(code), Reason: reason}, entryOf(c)),
+		})
 	}
 	return s.showProblem(c, p)
 }

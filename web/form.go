@@ -6,6 +6,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -87,7 +89,7 @@ func (s *server) guarded(c echo.Context) (url.Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !s.sameSite(c.Request().Header) {
+	if !s.sameSite(c.Request().Header, c.Path() == s.BasePath+"/callback/email" || c.Path() == s.BasePath+"/callback/email/revoke") {
 		return fields, errCrossOrigin
 	}
 	if !s.cookies.csrfMatches(c, fields.Get("csrfToken")) {
@@ -96,14 +98,45 @@ func (s *server) guarded(c echo.Context) (url.Values, error) {
 	return fields, nil
 }
 
-func (s *server) sameSite(h http.Header) bool {
+// sameSite reads where a form comes from. noReferrer says that the form's page
+// has the policy no-referrer (security M-16), under which browsers send no origin
+// but null, also to ourselves: they say nothing then, and the token decides.
+func (s *server) sameSite(h http.Header, noReferrer bool) bool {
 	if site := h.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin" || site == "none"
 	}
 	if origin, sent := h["Origin"]; sent {
-		return len(origin) == 1 && origin[0] == s.public.Scheme+"://"+s.public.Host
+		return len(origin) == 1 && (noReferrer && origin[0] == "null" || origin[0] == s.public.Scheme+"://"+s.public.Host)
 	}
 	return true
+}
+
+// readsJSON reports that whoever asks reads JSON and no page: NextAuth's client
+// says json=true, others say it by what they send or accept. It decides the form
+// of every refusal.
+func (s *server) readsJSON(c echo.Context) bool {
+	h := c.Request().Header
+	fields, _ := form(c)
+	kind, _, _ := mime.ParseMediaType(h.Get(echo.HeaderContentType))
+	return wantsJSON(fields) || kind == "application/json" || prefersJSON(strings.Join(h["Accept"], ",")) ||
+		c.Path() == s.BasePath+"/session" && c.Request().Method == http.MethodGet
+}
+
+// prefersJSON reports that accept names JSON, and HTML less or not at all.
+func prefersJSON(accept string) bool {
+	best := map[string]float64{}
+	for part := range strings.SplitSeq(accept, ",") {
+		kind, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		q := 1.0
+		if weight, err := strconv.ParseFloat(params["q"], 64); err == nil {
+			q = weight
+		}
+		best[kind] = max(best[kind], q)
+	}
+	return best["application/json"] > max(best["text/html"], best["application/xhtml+xml"])
 }
 
 func wantsJSON(fields url.Values) bool { return fields.Get("json") == "true" }

@@ -39,7 +39,7 @@ func (s *server) harden(e *echo.Echo) http.Handler {
 				entry.panicked, entry.err = true, fmt.Errorf("panic: %v", p)
 				s.Log.Error("panic", "request_id", entry.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if rec.status == 0 {
-					http.Error(rec, "Something went wrong here. Request id: "+entry.id, http.StatusInternalServerError)
+					http.Error(rec, "Something went wrong here.\nCode: internal\nRequest id: "+entry.id, http.StatusInternalServerError)
 				}
 			}
 			took := time.Since(start)
@@ -49,12 +49,19 @@ func (s *server) harden(e *echo.Echo) http.Handler {
 			}
 		}()
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
-		if len(r.Header["Cookie"]) > 0 && strings.Count(strings.Join(r.Header["Cookie"], ";"), ";") >= maxCookies {
-			http.Error(rec, "Too many cookies. Clear this site's cookies and try again.", http.StatusRequestHeaderFieldsTooLarge)
-			return
-		}
 		e.ServeHTTP(rec, r)
 	})
+}
+
+// boundCookies refuses a browser that has more cookies than are worth reading
+// (security X-5).
+func boundCookies(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if strings.Count(strings.Join(c.Request().Header["Cookie"], ";"), ";") >= maxCookies {
+			return echo.NewHTTPError(http.StatusRequestHeaderFieldsTooLarge)
+		}
+		return next(c)
+	}
 }
 
 func (s *server) protect(h http.Header) {

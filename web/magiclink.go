@@ -104,8 +104,10 @@ func (s *server) checkMailPage(c echo.Context) error {
 		view.Minutes = int(s.MagicLink.TTL / time.Minute)
 		view.Subject = view.words.Text("mail.subject", "site", s.MagicLink.Site)
 	}
-	if reason := c.QueryParam("reason"); c.QueryParam("error") != "" {
-		view.CodeError = problemFor(view.words, string(flows.Verification), reason).Cause
+	if p := s.alert(c); p != nil && p.Reason != "csrf" && attempt.Email != "" {
+		view.CodeError, view.Problem = p.Cause, p
+	} else {
+		view.Alert = p
 	}
 	return s.show(c, http.StatusOK, "check-mail", view)
 }
@@ -146,7 +148,12 @@ func (s *server) lookAtMagicLink(c echo.Context) error {
 	if s.MagicLink == nil {
 		return &flows.Error{Code: flows.Verification, Reason: flows.ReasonUnknownProvider}
 	}
-	token, asked := c.QueryParam("token"), s.cookies.mailAttempt(c)
+	return s.showMagicLink(c, c.QueryParam("token"), nil)
+}
+
+// showMagicLink shows what token does and the button that does it.
+func (s *server) showMagicLink(c echo.Context, token string, alert *problem) error {
+	asked := s.cookies.mailAttempt(c)
 	link, err := s.MagicLink.Look(c.Request().Context(), token, asked)
 	if err != nil {
 		return err
@@ -167,6 +174,7 @@ func (s *server) lookAtMagicLink(c echo.Context) error {
 	if host := s.foreignHost(asked.ReturnTo); link.Same && host != "" {
 		view.Host = host
 	}
+	view.Alert = alert
 	view.Asked = asking(view.words, link, asked, time.Now())
 	if link.Refused {
 		view.Title = view.words.Text("confirm.elsewhere.title")
@@ -211,12 +219,9 @@ func (s *server) completeMagicLink(c echo.Context) error {
 		s.guesses.charge(client(c))
 		if refusal.Reason == flows.ReasonCodeWrong || refusal.Reason == flows.ReasonCodeExhausted {
 			asked.Wrong++
-			if lost := s.cookies.keepMailAttempt(c, asked, s.MagicLink.TTL); lost != nil {
-				return lost
+			if err := s.cookies.keepMailAttempt(c, asked, s.MagicLink.TTL); err != nil {
+				return err
 			}
-			entry := entryOf(c)
-			entry.code, entry.reason, entry.err = string(refusal.Code), refusal.Reason, err
-			return s.answer(c, fields, s.url("/verify-request", url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}}))
 		}
 	}
 	if err != nil {

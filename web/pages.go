@@ -108,7 +108,8 @@ type signInView struct {
 	Mail, MailDown             bool
 	MailAction, MailBadge      string
 	Email, EmailError          string
-	CodeWaits                  bool // a mail is on its way: its code can be typed
+	Problem                    *problem // what EmailError is about
+	CodeWaits                  bool     // a mail is on its way: its code can be typed
 	CodePage                   string
 	SignedInAs, SignOut        string
 	WrongApp, Here             string // a provider that refuses this browser; the page's address for another
@@ -120,6 +121,7 @@ type checkMailView struct {
 	CodeAction, ResendAction, Again string
 	Mailbox, MailboxURL             string // where to read the mail, if that is known
 	CodeError                       string
+	Problem                         *problem // what CodeError is about
 	Minutes                         int
 	Resent, TooSoon                 bool
 	Wait                            int // seconds until another mail may be asked for

@@ -54,7 +54,7 @@ func declared(t *testing.T, path, prefix, ofType string) (values []string) {
 // every language, and a status; what is not on the list has none.
 func TestEveryProblemHasAPage(t *testing.T) {
 	reasons := append(declared(t, "../flows/errors.go", "Reason", ""), declared(t, "../providers/errors.go", "", "Reason")...)
-	reasons = append(reasons, "csrf", "session_required", "not_found", "bad_request", "body_too_large")
+	reasons = append(reasons, "csrf", "session_required", "not_found", "bad_request", "body_too_large", "method_not_allowed", "too_many_cookies")
 	codes := append(declared(t, "../flows/errors.go", "", "Code"), "CredentialsSignin", "Default")
 	if len(reasons) < 30 || len(codes) < 14 {
 		t.Fatalf("found only %v and %v", reasons, codes)

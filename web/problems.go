@@ -68,6 +68,8 @@ var outcomes = map[string]outcome{
 	"token_invalid":        {http.StatusBadRequest, ""},
 	"handover_failed":      {http.StatusBadRequest, ""},
 	"csrf":                 {http.StatusForbidden, ""},
+	"method_not_allowed":   {http.StatusBadRequest, ""},
+	"too_many_cookies":     {http.StatusRequestHeaderFieldsTooLarge, ""},
 	"body_too_large":       {http.StatusRequestEntityTooLarge, ""},
 	"bad_request":          {http.StatusBadRequest, ""},
 	"not_found":            {http.StatusNotFound, ""},

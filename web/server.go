@@ -92,6 +92,7 @@ func New(c Config) (http.Handler, error) {
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = clientIP(c.TrustedProxies)
 	e.HTTPErrorHandler = s.handleError
+	e.Pre(boundCookies)
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			entryOf(c) // notes the route for the log line
@@ -142,6 +143,7 @@ func New(c Config) (http.Handler, error) {
 		g.POST("/account/tokens", s.makeToken)
 	}
 	s.assets.serve(g)
+	s.withoutSlash(e)
 	pages := s.harden(e)
 	if point == nil {
 		return pages, nil
@@ -153,6 +155,30 @@ func New(c Config) (http.Handler, error) {
 		}
 		pages.ServeHTTP(w, r)
 	}), nil
+}
+
+// withoutSlash leads whoever asks for a page with a slash behind it to the page.
+// Each has a route of its own and leads to an address that we write, since
+// middleware that cuts slashes has led browsers to other origins (security
+// K-E7). What is posted there is posted to nobody.
+func (s *server) withoutSlash(e *echo.Echo) {
+	both, base := []string{http.MethodGet, http.MethodHead}, strings.TrimSuffix(s.BasePath, "/")
+	for _, r := range e.Routes() {
+		page, ours := strings.CutPrefix(r.Path, base)
+		if r.Method != http.MethodGet || !ours || r.Path == "/" || strings.HasPrefix(page, "/static/") || strings.HasPrefix(page, "/handover") {
+			continue
+		}
+		e.Match(both, r.Path+"/", func(c echo.Context) error {
+			if page == "" {
+				return s.root(c)
+			}
+			asked := c.Request().URL
+			if asked.RawPath != "" { // escaped as no page of ours is
+				return echo.ErrNotFound
+			}
+			return s.redirect(c, s.url(strings.TrimSuffix(strings.TrimPrefix(asked.Path, base), "/"), c.QueryParams()))
+		})
+	}
 }
 
 // clientIP believes X-Forwarded-For only from the listed proxies. An empty list

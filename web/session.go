@@ -113,7 +113,7 @@ func (s *server) providerJSON(id, name, kind string) providerJSON {
 // (security C-4).
 func (s *server) signOutPage(c echo.Context) error {
 	view := signOutView{page: s.page(c, "signout.title"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil), SignedInAs: s.signedInAs(c)}
-	view.Alert = alert(c, view.words)
+	view.Alert = s.alert(c)
 	return s.show(c, http.StatusOK, "signout", view)
 }
 

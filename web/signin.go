@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,7 +12,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
-	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/providers"
 	"github.com/gatepost/gatepost/store"
 )
@@ -27,7 +27,7 @@ func (s *server) signInPage(c echo.Context) error {
 	if c.QueryParam("callbackUrl") != "" {
 		s.cookies.setReturnTo(c, target)
 	}
-	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	code := c.QueryParam("error")
 	if code == "" && s.passesOn(c, target) {
 		if host := s.foreignHost(target); s.goesRound(c, host) {
 			return s.loopPage(c, host, target)
@@ -52,10 +52,10 @@ func (s *server) signInPage(c echo.Context) error {
 	}
 	view.Providers, view.More = s.buttons(c, "")
 	s.offerMail(c, &view)
-	if reason == flows.ReasonAddressInvalid {
-		view.Email, view.EmailError = s.cookies.typed(c), problemFor(view.words, code, reason).Cause
+	if p := s.alert(c); p != nil && p.Reason == flows.ReasonAddressInvalid {
+		view.Email, view.EmailError, view.Problem = s.cookies.typed(c), p.Cause, p
 	} else {
-		view.Alert = alert(c, view.words)
+		view.Alert = p
 	}
 	return s.show(c, http.StatusOK, "signin", view)
 }
@@ -71,19 +71,6 @@ func (s *server) offerMail(c echo.Context, view *signInView) {
 	if s.cookies.lastUsed(c) == "email" {
 		view.MailBadge = view.words.Text("signin.last")
 	}
-}
-
-// alert is what the query says went wrong, nil for nothing.
-func alert(c echo.Context, l *locale.Language) *problem {
-	code, reason := c.QueryParam("error"), c.QueryParam("reason")
-	if code == "" && c.QueryParam("csrf") != "" {
-		code, reason = "", "csrf"
-	} else if code == "" {
-		return nil
-	}
-	p := problemFor(l, code, reason)
-	p.RequestID = requestID(c)
-	return &p
 }
 
 // signedInAs is who has a session in this browser, "" for nobody or when that
@@ -301,12 +288,19 @@ func (s *server) receiveFormPost(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	state := answer.Get("state")
-	if state == "" || len(answer.Encode()) > 2500 {
-		return &flows.Error{Code: flows.OAuthCallback, Reason: string(providers.ReasonAnswerInvalid)}
+	state, size := answer.Get("state"), 0
+	for name, values := range answer {
+		size += len(name) + len(strings.Join(values, ""))
 	}
-	if err := s.cookies.keepAnswer(c, state, answer); err != nil {
-		return err
+	if state == "" {
+		err = errors.New("the answer has no state")
+	} else if size > maxAnswer {
+		err = fmt.Errorf("the answer has %d bytes, and at most %d can be carried over", size, maxAnswer)
+	} else {
+		err = s.cookies.keepAnswer(c, state, answer)
+	}
+	if err != nil {
+		return &flows.Error{Code: flows.OAuthCallback, Reason: string(providers.ReasonAnswerInvalid), Err: err}
 	}
 	c.Response().Header().Set("Location", s.url("/callback/"+p.ID(), url.Values{"state": {state}}))
 	return c.NoContent(http.StatusSeeOther)
@@ -326,6 +320,10 @@ func (s *server) enter(c echo.Context, fields url.Values, in flows.SignedIn) err
 		if done {
 			in = linked
 		}
+	}
+	if in.ReturnTo == "" {
+		entry.note = strings.TrimPrefix(entry.note+"; the address to return to was too long to be kept", "; ")
+		in.ReturnTo = s.ReturnTo.Default()
 	}
 	if err := s.cookies.setSession(c, in.Token, in.Session.Expires); err != nil {
 		return err

@@ -59,6 +59,7 @@ func (s *server) showTokens(c echo.Context, person *flows.Person, made string) e
 	entryOf(c).user = person.UserID
 	view := tokensView{page: s.page(c, "tokens.title"), CSRF: s.cookies.csrfToken(c), Action: s.url("/account/tokens", nil), End: s.url("/account/end", nil),
 		Account: s.url("/account", nil), Made: made, MayMake: s.Gate.MayMakeTokens(person)}
+	view.Alert = s.alert(c)
 	for _, v := range sessions {
 		if name, ok := v.AccessTokenName(); ok {
 			view.Tokens = append(view.Tokens, tokenRow{v.ID, name, v.Expires})

@@ -14,6 +14,18 @@ type readiness struct {
 	stopping atomic.Bool
 }
 
+// hangingUp has every answer end its connection once the server is stopping, so
+// that none is left that somebody sends a request on when it is gone (security
+//
+func (r *readiness) hangingUp(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if r.stopping.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, req)
+	})
+}
+
 func (r *readiness) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
@@ -114,5 +115,149 @@ func TestLogTimesAreUTC(t *testing.T) {
 		if !strings.Contains(b.String(), "Z") || strings.Contains(b.String(), "+13:00") {
 			t.Errorf("%s", b.String())
 		}
+	}
+}
+
+// A slash too many leads to the page, on our own origin, and posts nothing.
+func TestTrailingSlashes(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	for path, want := range map[string]string{
+		"/auth/":                             "/auth/account",
+		"/auth/signin/":                      "/auth/signin",
+		"/auth/signin/?callbackUrl=%2Fx&a=b": "/auth/signin?a=b&callbackUrl=%2Fx",
+		"/auth/signin/google/":               "/auth/signin/google",
+		"/auth/callback/email/?token=x":      "/auth/callback/email?token=x",
+		"/auth/callback/google/?code=%0a":    "/auth/callback/google?code=%0A",
+		"/auth/account/":                     "/auth/account",
+		"/auth/session/":                     "/auth/session",
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			if p := b.send(method, path, nil, "Host", "evil.test"); p.status != 302 || p.location != s.URL+want {
+				t.Errorf("%s %s: %d %s", method, path, p.status, p.location)
+			}
+		}
+	}
+	token := b.csrf()
+	for _, path := range []string{"/auth/signout/", "/auth/signin/google/", "/auth//", "/auth/static/gatepost.css/", "/auth/nothing/"} {
+		if p := b.send("POST", path, url.Values{"csrfToken": {token}}); p.status != 400 && p.status != 404 {
+			t.Errorf("POST %s: %d %s", path, p.status, p.location)
+		}
+	}
+	for _, path := range []string{"/auth/nothing/", "/auth/callback/%2F%2Fevil.test/", "/auth/callback/%2e%2e%2fx/", "/auth//evil.test/", "//evil.test/auth/"} {
+		if p := b.get(path); p.status != 404 {
+			t.Errorf("%s: %d %s", path, p.status, p.location)
+		}
+	}
+}
+
+// C-2, M-16: older browsers send the origin null from the page of a mailed link,
+// and only there may it stand for none; the token is asked for all the same.
+func TestOriginNull(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.post("/auth/signin/email", "email", "ada@example.org")
+	token := tokenOf(t, s.newMail("ada@example.org", 1).Links()[0])
+	csrf := b.csrf()
+	for _, tt := range []struct {
+		name, path, csrf string
+		header           []string
+		refused          bool
+	}{
+		{"another page", "/auth/signout", csrf, []string{"Origin", "null"}, true},
+		{"another site", "/auth/callback/email", csrf, []string{"Origin", "https://evil.test"}, true},
+		{"another site, newer browser", "/auth/callback/email", csrf, []string{"Origin", "null", "Sec-Fetch-Site", "cross-site"}, true},
+		{"without the token", "/auth/callback/email", "", []string{"Origin", "null"}, true},
+		{"the link's page", "/auth/callback/email", csrf, []string{"Origin", "null"}, false},
+	} {
+		p := b.send("POST", tt.path, url.Values{"csrfToken": {tt.csrf}, "token": {token}}, tt.header...)
+		if refused := p.location != s.URL+"/"; refused != tt.refused {
+			t.Errorf("%s: %d %s", tt.name, p.status, p.location)
+		}
+	}
+	if b.session().User.Email != "ada@example.org" {
+		t.Error("not signed in")
+	}
+}
+
+// Whoever reads JSON gets JSON, with code and request id, for every refusal.
+func TestRefusalsAsJSON(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	for _, tt := range []struct {
+		name string
+		got  page
+		json bool
+	}{
+		{"as axios asks", b.send("GET", "/auth/nothing", nil, "Accept", "application/json, text/plain, */*"), true},
+		{"HTML less", b.send("GET", "/auth/nothing", nil, "Accept", "text/html;q=0.5, application/json"), true},
+		{"as browsers ask", b.send("GET", "/auth/nothing", nil, "Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), false},
+		{"both alike", b.send("GET", "/auth/nothing", nil, "Accept", "text/html, application/json"), false},
+		{"JSON not at all", b.send("GET", "/auth/nothing", nil, "Accept", "application/json;q=0"), false},
+		{"anything", b.send("GET", "/auth/nothing", nil, "Accept", "*/*"), false},
+		{"json=true", b.send("POST", "/auth/nothing", url.Values{"json": {"true"}}), true},
+		{"a JSON body", b.send("POST", "/auth/signin/email", url.Values{}, "Content-Type", "application/json"), true},
+	} {
+		var got map[string]string
+		err := json.Unmarshal([]byte(tt.got.body), &got)
+		if tt.json && (err != nil || len(got["request_id"]) != 26 || got["request_id"] != tt.got.header.Get("X-Request-Id") || got["error"] == "" || got["reason"] == "" || !strings.Contains(got["url"], "error=")) || !tt.json && err == nil || tt.got.status < 400 {
+			t.Errorf("%s: %d %.200s", tt.name, tt.got.status, tt.got.body)
+		}
+	}
+}
+
+// Every refusal says its code and request id, on the page where the person was.
+func TestRefusalsHaveCodeAndID(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	b := s.browser()
+	b.get(b.answer("google", "1001"))
+	b.post("/auth/signin/email", "email", "ada@example.org")
+	token := tokenOf(t, s.newMail("ada@example.org", 1).Links()[0])
+	html := []string{"Accept", "text/html"}
+	for _, tt := range []struct {
+		name, method, path string
+		fields             url.Values
+		header             []string
+		page, code         string
+	}{
+		{"CSRF", "POST", "/auth/signin/google", url.Values{}, nil, "Sign in", "csrf"},
+		{"CSRF, signing out", "POST", "/auth/signout", url.Values{}, nil, "You will be signed out", "csrf"},
+		{"CSRF, code", "POST", "/auth/callback/email", url.Values{"code": {"123456"}}, nil, "Six-digit code", "csrf"},
+		{"CSRF, asking again", "POST", "/auth/signin/email", url.Values{"again": {"1"}}, nil, "Six-digit code", "csrf"},
+		{"CSRF, link", "POST", "/auth/callback/email", url.Values{"token": {token}}, nil, "You are about to sign in", "csrf"},
+		{"CSRF, not me", "POST", "/auth/callback/email/revoke", url.Values{"token": {token}}, nil, "You are about to sign in", "csrf"},
+		{"CSRF, dead link", "POST", "/auth/callback/email", url.Values{"token": {"x"}}, nil, "no longer valid", "link_expired"},
+		{"CSRF, account", "POST", "/auth/account/end", url.Values{}, nil, "Your account", "csrf"},
+		{"wrong code", "POST", "/auth/callback/email", url.Values{"code": {"x"}, "csrfToken": {""}}, nil, "Six-digit code", "code_wrong"},
+		{"bad address", "POST", "/auth/signin/email", url.Values{"email": {"x"}, "csrfToken": {""}}, nil, "not an email|Enter one address", "address_invalid"},
+		{"method", "PUT", "/auth/session", nil, html, "takes no such request", "method_not_allowed"},
+		{"method, said plainly", "PUT", "/auth/session", nil, nil, "not supported by NextAuth.js", "method_not_allowed"},
+		{"cookies", "GET", "/auth/signin", nil, append(html, "Cookie", strings.Repeat("a=b;", 101)), "too many cookies", "too_many_cookies"},
+		{"no page", "GET", "/auth/nothing", nil, nil, "no such page", "not_found"},
+	} {
+		if _, with := tt.fields["csrfToken"]; with {
+			tt.fields.Set("csrfToken", b.csrf())
+		}
+		p := b.send(tt.method, tt.path, tt.fields, tt.header...)
+		id := p.header.Get("X-Request-Id")
+		if strings.Contains(p.location, token) {
+			t.Errorf("%s: the token is in %s", tt.name, p.location)
+		}
+		p = b.follow(p)
+		found := false
+		for page := range strings.SplitSeq(tt.page, "|") {
+			found = found || strings.Contains(p.body, page)
+		}
+		if !found || !strings.Contains(p.body, tt.code) || !strings.Contains(p.body, id) {
+			t.Errorf("%s: no %q, %s or %s in %d %s", tt.name, tt.page, tt.code, id, p.status, p.body)
+		}
+	}
+	// Still where they were: the last way in, on the account page.
+	c := s.browser()
+	c.get(c.answer("google", "1004"))
+	if p := c.post("/auth/account/unlink", "id", "2"); !strings.Contains(p.location, "/auth/account?error=OAuthAccountNotLinked&id=") {
+		t.Errorf("last way in: %s", p.location)
+	} else if p := c.follow(p); !strings.Contains(p.body, "only way in") {
+		t.Errorf("its page: %s", p.body)
 	}
 }

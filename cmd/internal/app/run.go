@@ -196,10 +196,10 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	server := newServer(p.handler)
+	ready := &readiness{parts: p}
+	server := newServer(ready.hangingUp(p.handler))
 	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
-	ready := &readiness{parts: p}
 	if c.AdminListen != "" {
 		admin := newServer(ready.handler())
 		adminListener, err := net.Listen("tcp", c.AdminListen)
@@ -225,7 +225,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	ready.stopping.Store(true)
 	log.Info("stopping")
-	time.Sleep(c.Drain) // the proxy learns from readyz first
+	// The proxy learns from readyz, and from each answer on a connection that it
+	// keeps. Idle ones stay open: closing them now would race with a request.
+	time.Sleep(c.Drain)
 	end, cancel := context.WithTimeout(background, 25*time.Second)
 	defer cancel()
 	err = server.Shutdown(end)

@@ -395,7 +395,7 @@ func TestSignInByCode(t *testing.T) {
 	if code == wrong {
 		wrong = "000001"
 	}
-	if p := b.post("/auth/callback/email", "code", wrong); !strings.Contains(p.location, "/auth/verify-request?error=Verification&reason=code_wrong") {
+	if p := b.post("/auth/callback/email", "code", wrong); !strings.Contains(p.location, "/auth/verify-request?error=Verification&") || !strings.Contains(p.location, "reason=code_wrong") {
 		t.Errorf("wrong code: %s", p.location)
 	}
 	if p := s.browser().post("/auth/callback/email", "code", code); !strings.Contains(p.location, "reason=link_expired") {
@@ -587,6 +587,12 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	if p := b.post("/auth/signout"); p.status != 503 {
 		t.Errorf("sign-out: %d", p.status)
+	}
+	// NextAuth's client reads JSON, and the error in its url.
+	p := b.post("/auth/signin/email", "email", "ada@example.org", "json", "true")
+	var refused struct{ Error, URL string }
+	if err := json.Unmarshal([]byte(p.body), &refused); err != nil || p.status != 503 || refused.Error != "Configuration" || !strings.Contains(refused.URL, "/auth/error?error=Configuration&") {
+		t.Errorf("json=true: %d %s", p.status, p.body)
 	}
 	pg, err := devpg.Start(t.Context(), devpg.Options{Dir: dir})
 	if err != nil {
