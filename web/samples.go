@@ -52,6 +52,7 @@ func samples(l *locale.Language) []sample {
 		{"access tokens", "tokens", tokensView{page: alerted, CSRF: "x", Tokens: []tokenRow{{ID: 3, Name: "backup", Until: then}}, Lives: []tokenLife{{7, "7"}}, Made: "gp_x", MayMake: true}},
 		{"no access tokens", "tokens", tokensView{page: bare, CSRF: "x"}},
 		{"denied", "denied", deniedView{page: base, Place: "app.example.org/admin", Who: "ada@example.org", Needs: l.Text("denied.needs.group"), Rule: "admins", RequestID: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", SignOut: "/auth/signout"}},
+		{"onward", "onward", onwardView{page: base, Target: "https://app.example.org/?a=1&b=2", Host: "app.example.org"}},
 		{"loop", "loop", loopView{page: base, Host: "app.example.org", Again: "https://app.example.org/"}},
 		{"denied to everybody", "denied", deniedView{page: bare, Place: "app.example.org/admin", Rule: "default"}},
 		{"account with one way in", "account", accountView{page: bare, CSRF: "x", Accounts: []accountRow{{ID: 1, Provider: "Example", Since: then, Why: l.Text("account.only")}}}},
