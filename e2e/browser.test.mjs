@@ -2,6 +2,8 @@
 // axe, and an independent OpenID provider against the product's own binary.
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
+import http from 'node:http';
+import net from 'node:net';
 import Provider from 'oidc-provider';
 import { build, dir, freePorts, launch, run, start, stopAll } from './world.mjs';
 import { look } from './look.mjs';
@@ -185,5 +187,93 @@ test('the product signs in with an independent OpenID provider', async () => {
   } finally {
     server.close();
     server.closeAllConnections();
+  }
+});
+
+// serve answers with what answer(url) gives: a Location, JSON, or a page.
+function serve(port, answer) {
+  const server = http.createServer((req, res) => {
+    const got = answer(new URL(req.url, `http://127.0.0.1:${port}`));
+    if (got.to) return res.writeHead(302, { location: got.to }).end();
+    res.setHeader('content-type', got.json ? 'application/json' : 'text/html');
+    res.end(got.json ? JSON.stringify(got.json) : `<!doctype html><title>x</title><h1>${got.page}</h1>`);
+  });
+  server.listen(port, '127.0.0.1');
+  return server;
+}
+
+// mailbox takes mail and keeps the last.
+function mailbox(port) {
+  const box = { last: '' };
+  box.server = net.createServer((socket) => {
+    let text = '', inData = false;
+    socket.write('220 here\r\n');
+    socket.on('data', (chunk) => {
+      text += chunk;
+      if (inData) {
+        if (!text.endsWith('\r\n.\r\n')) return;
+        box.last = text; inData = false; text = '';
+        return socket.write('250 taken\r\n');
+      }
+      if (!text.endsWith('\r\n')) return;
+      inData = /^DATA/i.test(text);
+      socket.write(inData ? '354 go on\r\n' : /^QUIT/i.test(text) ? '221 bye\r\n' : '250 well\r\n');
+      text = '';
+    });
+    socket.on('error', () => {});
+  }).listen(port, '127.0.0.1');
+  return box;
+}
+
+test('forms lead over any number of other origins, to providers and to applications', async () => {
+  const first = await freePorts(9);
+  const on = (n, path = '') => `http://127.0.0.1:${first + n}${path}`;
+  // The provider asks at 2, which asks at 3; the application at 4 sends on to 5.
+  const box = mailbox(first + 6);
+  const servers = [
+    serve(first + 1, (u) => ({ json: u.pathname === '/token' ? { access_token: 'one', token_type: 'bearer' } : { id: '7', name: 'Far Away' } })),
+    serve(first + 2, (u) => ({ to: on(3, '/consent') + u.search })),
+    serve(first + 3, (u) => ({ to: `${u.searchParams.get('redirect_uri')}?code=1&state=${u.searchParams.get('state')}` })),
+    serve(first + 4, (u) => ({ to: on(5, u.pathname) })),
+    serve(first + 5, (u) => ({ page: 'Arrived at ' + u.pathname })),
+    box.server,
+  ];
+  try {
+    const env = {
+      GATEPOST_PUBLIC_URL: on(0), GATEPOST_DEV: 'true', GATEPOST_LISTEN: `127.0.0.1:${first}`, GATEPOST_ADMIN_LISTEN: `127.0.0.1:${first + 7}`,
+      GATEPOST_DRAIN: '0s', GATEPOST_DATABASE_URL: database, GATEPOST_DATABASE_SCHEMA: 'origins', GATEPOST_KEYS: 'k'.repeat(40), GATEPOST_RETURN_TO: on(4),
+      GATEPOST_MAIL_HOST: `127.0.0.1:${first + 6}`, GATEPOST_MAIL_TLS: 'none', GATEPOST_MAIL_FROM: 'sign-in@gatepost.example',
+      GATEPOST_PROVIDERS: JSON.stringify([{ id: 'far', type: 'oauth2', name: 'Far', client_id: 'gatepost', client_secret: 'a-secret-of-some-length',
+        authorization_url: on(2, '/authorize'), token_url: on(1, '/token'), userinfo_url: on(1, '/me'), override: { map: { id: 'id', name: 'name' } } }]),
+    };
+    const gatepost = build('gatepost');
+    await run(gatepost, ['migrate'], env);
+    await start(gatepost, ['serve'], { env, ready: /"serving"/ });
+    const page = await (await browser.newContext()).newPage();
+    const refused = [];
+    page.on('console', (m) => { if (/Content Security Policy/i.test(m.text())) refused.push(m.text()); });
+    const heading = (name) => page.getByRole('heading', { name }).waitFor({ timeout: 10_000 });
+
+    await page.goto(on(0, `/auth/signin?callbackUrl=${encodeURIComponent(on(4, '/by-provider'))}`));
+    await page.getByRole('button', { name: 'Sign in with Far' }).click();
+    await heading('Arrived at /by-provider');
+    await page.goto(on(0, '/auth/session'));
+    assert.equal(JSON.parse(await page.textContent('body')).user.name, 'Far Away');
+
+    await page.goto(on(0, `/auth/signout?callbackUrl=${encodeURIComponent(on(4, '/signed-out'))}`));
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await heading('Arrived at /signed-out');
+
+    await page.goto(on(0, `/auth/signin?callbackUrl=${encodeURIComponent(on(4, '/by-code'))}`));
+    await page.getByLabel('Email address').fill('ada@example.org');
+    await page.getByRole('button', { name: 'Email me a sign-in link' }).click();
+    await page.getByLabel('Six-digit code').waitFor();
+    for (let i = 0; i < 100 && !box.last; i++) await new Promise((ok) => setTimeout(ok, 50));
+    await page.getByLabel('Six-digit code').fill(/\b(\d{3} \d{3})\b/.exec(box.last)[1]);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await heading('Arrived at /by-code');
+    assert.deepEqual(refused, []);
+  } finally {
+    for (const s of servers) { s.close(); s.closeAllConnections?.(); }
   }
 });

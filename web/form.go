@@ -146,6 +146,9 @@ func (s *server) answer(c echo.Context, fields url.Values, target string) error 
 	if wantsJSON(fields) {
 		return c.JSON(http.StatusOK, map[string]string{"url": target})
 	}
+	if s.leadsAway(c, target) {
+		return s.onwardPage(c, target)
+	}
 	return s.redirect(c, target)
 }
 

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -78,8 +79,9 @@ func (s *server) protect(h http.Header) {
 	}
 }
 
-// policy allows forms to lead where sign-ins lead: browsers apply form-action to
-// every redirect that follows a form.
+// policy allows forms to lead where sign-ins lead, as far as that is known:
+// browsers apply form-action to every redirect that follows a form. Those that
+// say what a request is for need none of it; see leadsAway.
 func (s *server) policy() string {
 	forms := []string{"'self'"}
 	for _, p := range s.OAuth.Providers {
@@ -170,10 +172,17 @@ func (r *recorder) Write(b []byte) (int, error) {
 // redirect is the one way a Location is written: absolute, and free of bytes
 // that browsers drop (security R-5; Echo writes any string).
 func (s *server) redirect(c echo.Context, target string) error {
-	u, err := url.Parse(target)
-	if err != nil || !u.IsAbs() || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
-		return fmt.Errorf("redirect to an unsafe target")
+	if _, err := safeTarget(target); err != nil {
+		return err
 	}
 	c.Response().Header().Set("Location", target)
 	return c.NoContent(http.StatusFound)
+}
+
+func safeTarget(target string) (*url.URL, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsFunc(target, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
+		return nil, errors.New("redirect to an unsafe target")
+	}
+	return u, nil
 }

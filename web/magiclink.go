@@ -208,6 +208,8 @@ func (s *server) completeMagicLink(c echo.Context) error {
 	if !s.guesses.allows(client(c)) {
 		return errTooManyTries
 	}
+	// Whatever leads on from here names nowhere it came from (security M-16).
+	c.Response().Header().Set("Referrer-Policy", "no-referrer")
 	ctx, asked, current := c.Request().Context(), s.cookies.mailAttempt(c), s.cookies.session(c)
 	var in flows.SignedIn
 	if token := fields.Get("token"); token != "" {

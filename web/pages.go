@@ -163,10 +163,12 @@ type signOutView struct {
 	SignedInAs             string
 }
 
-// leadView is behind a redirect, for a proxy that gave it another status.
+// leadView leads on after a form, or is behind a redirect, for a proxy that gave
+// it another status.
 type leadView struct {
 	page
-	URL string
+	URL  string
+	Host string // "" where it is a page of ours
 }
 
 type accountView struct {

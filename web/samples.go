@@ -62,6 +62,7 @@ func samples(l *locale.Language) []sample {
 		{"denied", "denied", deniedView{page: base, Place: "app.example.org/admin", Who: "ada@example.org", Needs: l.Text("denied.needs.group"), Rule: "admins", RequestID: "ABCDEFGHIJKLMNOPQRSTUVWXYZ", SignOut: "/auth/signout"}},
 		{"loop", "loop", loopView{page: base, Host: "app.example.org", Again: "https://app.example.org/"}},
 		{"lead", "lead", leadView{page: base, URL: "/auth/signin"}},
+		{"lead elsewhere", "lead", leadView{page: base, URL: "https://app.example.org/?a=1&b=2", Host: "app.example.org"}},
 		{"denied to everybody", "denied", deniedView{page: bare, Place: "app.example.org/admin", Rule: "default"}},
 		{"account with one way in", "account", accountView{page: bare, CSRF: "x", Accounts: []accountRow{{ID: 1, Provider: "Example", Logo: button.Logo, Since: then, Why: l.Text("account.only")}}}},
 	}

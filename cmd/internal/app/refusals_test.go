@@ -213,7 +213,7 @@ func TestRefusalsHaveCodeAndID(t *testing.T) {
 	b.get(b.answer("google", "1001"))
 	b.post("/auth/signin/email", "email", "ada@example.org")
 	token := tokenOf(t, s.newMail("ada@example.org", 1).Links()[0])
-	html := []string{"Accept", "text/html"}
+	asBrowser := []string{"Accept", "text/html"}
 	for _, tt := range []struct {
 		name, method, path string
 		fields             url.Values
@@ -230,9 +230,9 @@ func TestRefusalsHaveCodeAndID(t *testing.T) {
 		{"CSRF, account", "POST", "/auth/account/end", url.Values{}, nil, "Your account", "csrf"},
 		{"wrong code", "POST", "/auth/callback/email", url.Values{"code": {"x"}, "csrfToken": {""}}, nil, "Six-digit code", "code_wrong"},
 		{"bad address", "POST", "/auth/signin/email", url.Values{"email": {"x"}, "csrfToken": {""}}, nil, "not an email|Enter one address", "address_invalid"},
-		{"method", "PUT", "/auth/session", nil, html, "takes no such request", "method_not_allowed"},
+		{"method", "PUT", "/auth/session", nil, asBrowser, "takes no such request", "method_not_allowed"},
 		{"method, said plainly", "PUT", "/auth/session", nil, nil, "not supported by NextAuth.js", "method_not_allowed"},
-		{"cookies", "GET", "/auth/signin", nil, append(html, "Cookie", strings.Repeat("a=b;", 101)), "too many cookies", "too_many_cookies"},
+		{"cookies", "GET", "/auth/signin", nil, append(asBrowser, "Cookie", strings.Repeat("a=b;", 101)), "too many cookies", "too_many_cookies"},
 		{"no page", "GET", "/auth/nothing", nil, nil, "no such page", "not_found"},
 	} {
 		if _, with := tt.fields["csrfToken"]; with {
@@ -259,5 +259,56 @@ func TestRefusalsHaveCodeAndID(t *testing.T) {
 		t.Errorf("last way in: %s", p.location)
 	} else if p := c.follow(p); !strings.Contains(p.body, "only way in") {
 		t.Errorf("its page: %s", p.body)
+	}
+}
+
+// A form that leads to another site is answered with a page that goes on, for
+// browsers; whoever else posts gets NextAuth's redirect or JSON.
+func TestFormsLeadOnByAPage(t *testing.T) {
+	s := newSite(t, storetest.URL(t), func(c *Config) { c.ReturnTo = []string{"https://app.example.org"} })
+	target := "https://app.example.org/x?a=1&b=%2F'&#y"
+	for _, tt := range []struct {
+		name   string
+		post   func(b *browser, header ...string) page
+		want   string // a prefix
+		onward bool
+	}{
+		{"to a provider", func(b *browser, header ...string) page {
+			return b.send("POST", "/auth/signin/google", url.Values{"csrfToken": {b.csrf()}}, header...)
+		}, "http://127.0.0.1:", true},
+		{"out to an application", func(b *browser, header ...string) page {
+			return b.send("POST", "/auth/signout", url.Values{"csrfToken": {b.csrf()}, "callbackUrl": {target}}, header...)
+		}, "https://app.example.org/x?a=1&b=%2F'&#y", true},
+		{"to an application on our own origin", func(b *browser, header ...string) page {
+			return b.send("POST", "/auth/signout", url.Values{"csrfToken": {b.csrf()}, "callbackUrl": {"/app"}}, header...)
+		}, s.URL + "/app", true},
+		{"to our own page", func(b *browser, header ...string) page {
+			return b.send("POST", "/auth/signin/email", url.Values{"csrfToken": {b.csrf()}, "email": {"ada@example.org"}}, header...)
+		}, s.URL + "/auth/verify-request?", false},
+		{"to the form again", func(b *browser, header ...string) page {
+			return b.send("POST", "/auth/signin/google", url.Values{}, header...)
+		}, s.URL + "/auth/signin?csrf=true", false},
+	} {
+		b := s.browser()
+		if p := tt.post(b); p.status != 302 || !strings.HasPrefix(p.location, tt.want) {
+			t.Errorf("%s, no browser: %d %s", tt.name, p.status, p.location)
+		}
+		p := tt.post(s.browser(), "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "same-origin")
+		if !tt.onward {
+			if p.status != 302 || !strings.HasPrefix(p.location, tt.want) {
+				t.Errorf("%s: %d %s", tt.name, p.status, p.location)
+			}
+			continue
+		}
+		if p.status != 200 || p.location != "" || !strings.HasPrefix(p.header.Get("Refresh"), "0; url="+tt.want) || !strings.Contains(p.body, `href="http`) || p.header.Get("Cache-Control") != "private, no-cache, no-store" {
+			t.Errorf("%s: %d %s", tt.name, p.status, p.body)
+		}
+	}
+	b := s.browser()
+	b.post("/auth/signin/email", "email", "grace@example.org", "callbackUrl", target)
+	token := tokenOf(t, s.newMail("grace@example.org", 1).Links()[0])
+	p := b.send("POST", "/auth/callback/email", url.Values{"csrfToken": {b.csrf()}, "token": {token}}, "Sec-Fetch-Dest", "document")
+	if p.status != 200 || p.header.Get("Refresh") == "" || p.header.Get("Referrer-Policy") != "no-referrer" || strings.Contains(p.body, token) || b.session().User.ID == "" {
+		t.Errorf("a mailed link: %d %v %s", p.status, p.header, p.body)
 	}
 }
