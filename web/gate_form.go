@@ -18,14 +18,14 @@ import (
 // form of a refusal.
 func isNavigation(h http.Header) bool {
 	switch {
-	case has(h, "Sec-Websocket-Key"), strings.EqualFold(h.Get("Upgrade"), "websocket"),
-		strings.HasPrefix(h.Get("X-Forwarded-Proto"), "ws"):
+	case has(h, "Sec-Websocket-Key"), strings.EqualFold(first(h, "Upgrade"), "websocket"),
+		strings.HasPrefix(first(h, "X-Forwarded-Proto"), "ws"):
 		return false
-	case strings.HasPrefix(h.Get("Content-Type"), "application/grpc"):
+	case strings.HasPrefix(first(h, "Content-Type"), "application/grpc"):
 		return false
 	case has(h, "Sec-Fetch-Mode"):
-		return h.Get("Sec-Fetch-Mode") == "navigate"
-	case h.Get("X-Requested-With") == "XMLHttpRequest":
+		return first(h, "Sec-Fetch-Mode") == "navigate"
+	case first(h, "X-Requested-With") == "XMLHttpRequest":
 		return false
 	}
 	return acceptsHTML(strings.Join(h["Accept"], ","))
@@ -33,11 +33,22 @@ func isNavigation(h http.Header) bool {
 
 func has(h http.Header, name string) bool { return len(h[name]) > 0 }
 
+// first is h.Get for a name that is canonical already.
+func first(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 func acceptsHTML(accept string) bool {
 	if !strings.Contains(accept, "html") {
 		return false
 	}
 	for part := range strings.SplitSeq(accept, ",") {
+		if part == "text/html" { // as every browser begins
+			return true
+		}
 		kind, params, err := mime.ParseMediaType(part)
 		if err != nil || kind != "text/html" && kind != "application/xhtml+xml" {
 			continue

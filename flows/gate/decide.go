@@ -126,9 +126,9 @@ func hasUpper(s string) bool {
 // judge goes through the rules for one reading.
 func (r *Rules) judge(request Request, as reading, id Identity, explain bool) (Decision, []Step) {
 	var steps []Step
-	step := func(n int, name, format string, args ...any) {
+	step := func(n int, name string, words ...string) {
 		if explain {
-			steps = append(steps, Step{n, name, fmt.Sprintf(format, args...)})
+			steps = append(steps, Step{n, name, strings.Join(words, "")})
 		}
 	}
 	helps := false // signing in could
@@ -137,7 +137,7 @@ func (r *Rules) judge(request Request, as reading, id Identity, explain bool) (D
 		n := i + 1
 		matches, unknown, why := rule.matches(request, as, id)
 		if !matches {
-			step(n, rule.Name, "does not apply: %s", why)
+			step(n, rule.Name, "does not apply: ", why)
 			continue
 		}
 		d := Decision{Rule: n, Name: rule.Name}
@@ -147,7 +147,7 @@ func (r *Rules) judge(request Request, as reading, id Identity, explain bool) (D
 			d.Outcome = Allow
 			return d, steps
 		case rule.deny != nil && rule.deny.include(id) && !unknown:
-			step(n, rule.Name, "forbids it to %s", rule.deny.words())
+			step(n, rule.Name, "forbids it to ", rule.deny.words())
 			d.Outcome = Deny
 			return d, steps
 		case rule.deny != nil:
@@ -157,15 +157,15 @@ func (r *Rules) judge(request Request, as reading, id Identity, explain bool) (D
 			step(n, rule.Name, "is public, and does not count for a path that can be read in several ways")
 			continue
 		case rule.allow.include(id) && !unknown:
-			step(n, rule.Name, "allows it to %s", rule.allow.words())
+			step(n, rule.Name, "allows it to ", rule.allow.words())
 			d.Outcome = Allow
 			return d, steps
 		case rule.Next:
-			step(n, rule.Name, "allows it to %s, and leaves others to the next rule", rule.allow.words())
+			step(n, rule.Name, "allows it to ", rule.allow.words(), ", and leaves others to the next rule")
 			helps = true
 			continue
 		}
-		step(n, rule.Name, "allows it only to %s", rule.allow.words())
+		step(n, rule.Name, "allows it only to ", rule.allow.words())
 		d.Needs = rule.allow.needs()
 		d.Outcome = refusal(id)
 		return d, steps
