@@ -54,6 +54,7 @@ type commands struct {
 		URL string `default:"http://127.0.0.1:8081/healthz" help:"What to ask."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
 	ProxyConfig proxyConfig `cmd:"" help:"Print the configuration of a reverse proxy for the gate's hosts."`
+	Probe       probeProxy  `cmd:"" help:"Play a hostile client against your own proxy; see docs/proxies."`
 	Version     struct{}    `cmd:"" help:"Print the version."`
 }
 
@@ -88,6 +89,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	case "health":
 		return report(stderr, health(ctx, c.Health.URL))
+	case "probe <url>":
+		return report(stderr, c.Probe.run(ctx, stdout))
 	}
 	config, err := app.Load(c.Config, environ)
 	if err != nil {

@@ -191,13 +191,13 @@ func (w *world) configure() error {
 		"gate": m{
 			"groups": m{"admins": []string{"ada@example.org"}},
 			"rules": []m{
-				{"host": appHost, "path": "/open", "allow": "public"},
+				{"host": appHost, "path": []string{"/open", "/gatepost-probe/open"}, "allow": "public"},
 				{"host": appHost, "path": "/office", "network": "192.0.2.0/24", "allow": "public"},
 				{"host": appHost, "path": "/local", "network": clientAddr, "allow": "public"},
 				{"host": appHost, "path": "/admin", "allow": "group:admins"},
 				{"host": appHost, "path": "/api", "allow": "signed-in", "preflight": "allow"},
 				{"host": appHost, "allow": "signed-in"},
-				{"host": openHost, "allow": "public"},
+				{"host": []string{openHost, "gatepost-probe.invalid"}, "allow": "public"},
 			},
 		},
 	})

@@ -16,10 +16,10 @@ const module = "github.com/gatepost/gatepost/"
 var rooms = map[string][]string{
 	"migrations": {}, "store": {"migrations"}, "providers": {}, "flows/mail": {}, "flows/gate": {}, "flows": {"store", "providers", "flows/mail", "flows/gate"},
 	"web": {"flows", "flows/gate", "store", "providers"}, "cmd/internal/app": {"web", "flows", "flows/mail", "flows/gate", "store", "providers"},
-	"cmd/gatepost":     {"cmd/internal/app", "store", "docs/proxies"},
+	"cmd/gatepost":     {"cmd/internal/app", "cmd/internal/probe", "store", "docs/proxies"},
 	"cmd/gatepost-dev": {"cmd/internal/app", "store", "store/devpg", "flows/mail/devmail", "providers", "providers/devidp"},
 	"store/devpg":      {}, "store/storetest": {"store", "store/devpg"}, "flows/mail/devmail": {}, "providers/devidp": {"providers"},
-	"bench": {}, "docs/proxies": {}, "e2e/proxies": {},
+	"bench": {}, "docs/proxies": {}, "e2e/proxies": {}, "cmd/internal/probe": {},
 }
 
 // doors says through which rooms a dependency comes in.
