@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds what is needed besides Go, and installs the system's own packages where
-# it is missing: «postgres» for development and tests, «browser» and «proxies»
-# for tests.
+# it is missing: «postgres» for development and tests, «browser», «tools» and
+# «proxies» for tests.
 set -euo pipefail
 
 any() { compgen -G "$1" >/dev/null; }
@@ -9,7 +9,9 @@ have_postgres() {
   [ -n "${GATEPOST_PG_BIN:-}" ] || command -v postgres >/dev/null || any '/usr/lib/postgresql/*/bin/postgres' ||
     any '/usr/libexec/postgresql*/postgres' || any '/usr/pgsql-*/bin/postgres' || any '/opt/homebrew/opt/postgresql@*/bin/postgres'
 }
-have_browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+have_browser() { [ -x "${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+have_pooler() { command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]; }
+have_pg_dump() { command -v pg_dump >/dev/null || any '/usr/lib/postgresql/*/bin/pg_dump' || any '/opt/homebrew/opt/postgresql@*/bin/pg_dump'; }
 have_proxies() { [ -z "$(missing_proxies)" ]; }
 # Servers are not in everybody's path.
 missing_proxies() {
@@ -53,6 +55,11 @@ browser)
   have_browser || install 'Chromium' chromium chromium chromium chromium
   have_node && have_browser || { echo 'Node.js or Chromium is still missing; the browser tests need both.'; exit 1; }
   ;;
+tools)
+  have_pooler || install PgBouncer pgbouncer pgbouncer pgbouncer pgbouncer
+  have_pg_dump || install pg_dump postgresql-client postgresql postgresql-client libpq
+  have_pooler && have_pg_dump || { echo 'PgBouncer or pg_dump is still missing; the tests of the database need both.'; exit 1; }
+  ;;
 proxies)
   have_proxies && exit 0
   wanted=$(missing_proxies | tr '\n' ' ')
@@ -69,7 +76,7 @@ proxies)
   have_proxies || { echo "Still missing: $(missing_proxies | tr '\n' ' '); the tests in e2e/proxies need all of them."; exit 1; }
   ;;
 *)
-  echo 'usage: parts.sh postgres|browser|proxies' >&2
+  echo 'usage: parts.sh postgres|browser|tools|proxies' >&2
   exit 2
   ;;
 esac

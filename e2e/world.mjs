@@ -1,15 +1,14 @@
 // Starts what the tests talk to, and ends it by pid.
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
-import { mkdtempSync, mkdirSync, chmodSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, chmodSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import net from 'node:net';
+import { chromium } from 'playwright-core';
 
-const root = new URL('..', import.meta.url).pathname;
+export const root = new URL('..', import.meta.url).pathname;
 const running = [];
-export const artifacts = join(root, 'e2e', 'artifacts');
-mkdirSync(artifacts, { recursive: true });
 const scratch = mkdtempSync(join(tmpdir(), 'gatepost-e2e-'));
 chmodSync(scratch, 0o755); // Postgres runs as another user when we are root
 
@@ -18,6 +17,24 @@ export function build(command) {
   execFileSync('go', ['build', '-o', out, './cmd/' + command], { cwd: root, stdio: 'inherit' });
   return out;
 }
+
+// findBrowser gives the program that CHROMIUM names, or the first Chromium of
+// the PATH or of the places where systems without one put it.
+function findBrowser() {
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
+  const places = (process.env.PATH ?? '').split(delimiter).flatMap((dir) => names.map((name) => join(dir, name)));
+  places.push('/snap/bin/chromium', '/Applications/Chromium.app/Contents/MacOS/Chromium', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome');
+  const found = [process.env.CHROMIUM, ...places].filter(Boolean).find((path) => {
+    try { accessSync(path, constants.X_OK); return true; } catch { return false; }
+  });
+  if (!found) throw new Error('no Chromium on this machine; install the package chromium, or name the program in CHROMIUM');
+  return found;
+}
+
+export const launch = () => chromium.launch({
+  executablePath: findBrowser(),
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+});
 
 // freePorts gives n ports in a row.
 export async function freePorts(n) {
@@ -58,7 +75,6 @@ export async function run(file, args, env) {
   }
 }
 
-
 export async function stopAll() {
   await Promise.all(running.reverse().map((child) => new Promise((ok) => {
     if (child.exitCode !== null || child.signalCode !== null) return ok();
@@ -67,4 +83,43 @@ export async function stopAll() {
   })));
   rmSync(scratch, { recursive: true, force: true });
 }
+
+// mailSink is an SMTP server that keeps what it gets; next() waits for a mail.
+export async function mailSink() {
+  const mails = [], waiting = [];
+  const server = net.createServer((socket) => {
+    let buffer = '', mail = null, data = false;
+    const say = (line) => socket.write(line + '\r\n');
+    say('220 localhost');
+    socket.on('error', () => {}).on('data', (chunk) => {
+      buffer += chunk;
+      for (let end; (end = buffer.indexOf(data ? '\r\n.\r\n' : '\r\n')) >= 0;) {
+        const line = buffer.slice(0, end);
+        buffer = buffer.slice(end + (data ? 5 : 2));
+        if (data) {
+          data = false;
+          mail.text = /text\/plain[^]*?\r\n\r\n([^]*?)\r\n--/.exec(line)[1].replace(/=\r\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+          (waiting.shift() ?? ((m) => mails.push(m)))(mail);
+          say('250 ok');
+        } else if (/^RCPT/i.test(line)) {
+          mail = { to: /<(.*)>/.exec(line)[1] };
+          say('250 ok');
+        } else if (/^DATA/i.test(line)) {
+          data = true;
+          say('354 go on');
+        } else if (/^QUIT/i.test(line)) {
+          say('221 bye');
+          socket.end();
+        } else say('250 localhost');
+      }
+    });
+  });
+  await new Promise((ok) => server.listen(0, '127.0.0.1', ok));
+  return {
+    port: server.address().port,
+    next: () => (mails.length ? Promise.resolve(mails.shift()) : new Promise((ok) => waiting.push(ok))),
+    close: () => server.close(),
+  };
+}
+
 export const dir = (name) => join(scratch, name);

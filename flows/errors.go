@@ -42,11 +42,16 @@ const (
 	ReasonSessionTooOld   = "session_too_old"  // linking needs a recent sign-in
 	ReasonAddressInvalid  = "address_invalid"  // not exactly one mailbox
 	ReasonLinkExpired     = "link_expired"     // used, expired or never issued: one answer for all
+	ReasonOtherBrowser    = "other_browser"    // the link signs in only the browser that asked
 	ReasonCodeWrong       = "code_wrong"
 	ReasonCodeExhausted   = "code_exhausted"
 	ReasonMailDown        = "mail_down"
 	ReasonRateLimited     = "rate_limited"
 	ReasonLastWayIn       = "last_way_in"
+	ReasonTokensRefused   = "tokens_refused" // the rules let this person make none
+	ReasonTooManyTokens   = "too_many_tokens"
+	ReasonTokenInvalid    = "token_invalid"   // its name or its life
+	ReasonHandoverFailed  = "handover_failed" // used, over, or of another browser
 	ReasonDatabaseDown    = "database_down"
 	ReasonInternal        = "internal"
 )
@@ -85,6 +90,9 @@ func ErrorOf(err error) *Error {
 	if errors.Is(err, store.ErrUnavailable) {
 		return &Error{Code: Configuration, Reason: ReasonDatabaseDown, Err: err}
 	}
+	if isConflict(err) { // a race for an account or an address, lost twice
+		return &Error{Code: OAuthAccountNotLinked, Reason: ReasonAccountTaken, Err: err}
+	}
 	if p, ok := errors.AsType[*providers.Error](err); ok {
 		return &Error{Code: codeOf(p.Reason), Reason: string(p.Reason), Err: err}
 	}
@@ -95,7 +103,7 @@ func ErrorOf(err error) *Error {
 // (nextauth-v3 §13; a refusal by the person is AccessDenied, §18 row 21).
 func codeOf(r providers.Reason) Code {
 	switch r {
-	case providers.ReasonProviderRefused:
+	case providers.ReasonProviderRefused, providers.ReasonNotAllowed:
 		return AccessDenied
 	case providers.ReasonStateMismatch, providers.ReasonIssuerMismatch, providers.ReasonIDTokenInvalid,
 		providers.ReasonAnswerInvalid, providers.ReasonClockSkew:

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatepost/gatepost/flows/gate"
@@ -16,7 +16,10 @@ type Gate struct {
 	Sessions *Sessions
 	Rules    *gate.Rules
 	Signer   *gate.Signer
+	Tokens   AccessTokens
 	Now      func() time.Time
+
+	asserted assertions
 }
 
 // A Person is who a live session or access token is of, with what applications
@@ -25,22 +28,12 @@ type Person struct {
 	gate.Identity
 	gate.Attributes
 
-	entry      *store.Entry
-	mu         sync.Mutex
-	assertions map[string]assertion // by host
+	entry    *store.Entry
+	asserted atomic.Pointer[assertion] // the last one: most people ask for one host at a time
 }
 
-type assertion struct {
-	token string
-	until time.Time
-}
-
-// assertionReuse is how long one assertion is sent again: signing costs more
-// than all the rest of a check.
-const assertionReuse = time.Minute
-
-// maxAssertions bounds the hosts that a person's assertions are kept for.
-const maxAssertions = 32
+// Session is the session that p came by.
+func (p *Person) Session() store.Session { return p.entry.Session }
 
 // Live reports whether p may be believed without asking again.
 func (p *Person) Live(now time.Time) bool { return p.entry.Live(now) }
@@ -57,10 +50,6 @@ func (g *Gate) Person(ctx context.Context, token SessionToken) (*Person, error) 
 func (g *Gate) Again(ctx context.Context, p *Person) (*Person, error) {
 	return g.person(ctx, store.SessionToken, p.entry.Session.SessionToken)
 }
-
-// AccessTokenPrefix marks the bearer tokens that Gatepost made, so that an
-// application's own never cost a look-up.
-const AccessTokenPrefix = "gp_"
 
 // Bearer says whose access token is. ErrNoSession: it is none of ours, unknown,
 // or over.
@@ -97,23 +86,4 @@ func IdentityOf(rules *gate.Rules, c store.Checked) gate.Identity {
 	}
 	id.Groups = rules.GroupsOf(id)
 	return id
-}
-
-// Assertion is the signed statement for the application at host that p asks.
-func (g *Gate) Assertion(p *Person, host string) (string, error) {
-	now := g.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if a := p.assertions[host]; now.Before(a.until) {
-		return a.token, nil
-	}
-	token, err := g.Signer.Sign(host, p.Identity, now)
-	if err != nil {
-		return "", err
-	}
-	if p.assertions == nil || len(p.assertions) >= maxAssertions {
-		p.assertions = map[string]assertion{}
-	}
-	p.assertions[host] = assertion{token, now.Add(assertionReuse)}
-	return token, nil
 }

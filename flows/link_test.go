@@ -103,3 +103,40 @@ func TestAttemptIsClaimedOnce(t *testing.T) {
 		t.Errorf("%d claims succeeded, want 1", n)
 	}
 }
+
+func TestWait(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	asked := func(sent int, ago time.Duration) MailAttempt {
+		return MailAttempt{Email: "a@b.org", Sent: sent, StartedAt: now.Add(-ago)}
+	}
+	for _, tt := range []struct {
+		name    string
+		a       MailAttempt
+		address string
+		want    time.Duration
+	}{
+		{"nothing asked for", MailAttempt{}, "a@b.org", 0},
+		{"nothing for nobody", MailAttempt{StartedAt: now}, "", 0},
+		{"just now", asked(1, 0), "a@b.org", 30 * time.Second},
+		{"another address", asked(1, 0), "c@d.org", 0},
+		{"half way", asked(1, 20*time.Second), "a@b.org", 10 * time.Second},
+		{"long enough", asked(1, 30*time.Second), "a@b.org", 0},
+		{"second time", asked(2, 0), "a@b.org", time.Minute},
+		{"fourth time", asked(4, 0), "a@b.org", 4 * time.Minute},
+		{"many times", asked(99, 0), "a@b.org", 5 * time.Minute},
+		{"record without a count", asked(0, 0), "a@b.org", 30 * time.Second},
+		{"from the future", asked(1, -time.Hour), "a@b.org", 0},
+	} {
+		if got := tt.a.Wait(tt.address, now); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestDigits(t *testing.T) {
+	for typed, want := range map[string]string{"012345": "012345", " 012 345\n": "012345", "012-345": "012345", "٠١٢\u200f ۳۴۵": "012345", "０１２３４５": "012345", "O12345": "O12345", "": ""} {
+		if got := digits(typed); got != want {
+			t.Errorf("%q: %q", typed, got)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gatepost/gatepost/flows/mail"
 	"github.com/gatepost/gatepost/store"
@@ -24,6 +25,17 @@ const (
 	purposeLimitC = "mail limit, client"
 )
 
+// A MailRequest is what a browser asks for: a sign-in mail.
+type MailRequest struct {
+	Address  string // as typed
+	Client   string // who asks, for the limit
+	ReturnTo string // absolute, passed by ReturnTo.Resolve
+	Language string // tag of the language that the mail speaks
+	Browser  string // what asks, "Firefox" on "Linux"; "" if not known
+	System   string
+	Before   MailAttempt // what this browser asked for last
+}
+
 // A MailAttempt is one request for a sign-in mail, kept by the browser that
 // asked: it may type the mailed code, and is recognised when the link is opened.
 type MailAttempt struct {
@@ -31,7 +43,39 @@ type MailAttempt struct {
 	Email     string
 	Token     string // the stored form of the link's token
 	ReturnTo  string // absolute, passed by ReturnTo.Resolve
+	Browser   string
+	System    string
+	Sent      int // mails to this address in a row
+	Wrong     int // codes typed wrong so far
 	StartedAt time.Time
+}
+
+// Before another mail to the same address may be asked for from one browser, it
+// waits: twice as long each time.
+const (
+	firstWait = 30 * time.Second
+	longWait  = 5 * time.Minute
+)
+
+// Wait is how long the browser of a waits before it may ask again for a mail to
+// address; 0 if it may now. Nothing was asked for counts as long ago.
+func (a MailAttempt) Wait(address string, now time.Time) time.Duration {
+	if a.Email == "" || a.Email != address || a.StartedAt.After(now) {
+		return 0
+	}
+	wait := longWait
+	if n := max(a.Sent, 1) - 1; n < 4 {
+		wait = min(firstWait<<n, longWait)
+	}
+	return max(a.StartedAt.Add(wait).Sub(now), 0)
+}
+
+// A MailedLink is what a link would do, before anybody presses its button.
+type MailedLink struct {
+	Email   string // whom it signs in
+	AskedAt time.Time
+	Same    bool // this browser asked for it
+	Refused bool // it may not sign in this browser
 }
 
 // MagicLink signs people in who can read a mailbox.
@@ -42,25 +86,28 @@ type MagicLink struct {
 	Send     func(mail.Link) error     // hands the mail to the queue
 	URL      func(token string) string // the link to mail
 	Site     string                    // host shown in the mail
+	Bind     bool                      // a link signs in only the browser that asked for it
 	TTL      time.Duration
 	Tries    int // how often the code may be typed
 	Limits   store.MailLimits
 	Now      func() time.Time
 }
 
-// Begin stores a token and has the link and the code mailed to rawEmail. client
-// identifies who asks, for the limit. Beyond a limit nothing is mailed and the
-// answer is the same, so that it tells nothing about an address (security M-11,
-// M-12); sent is for the log.
-func (m *MagicLink) Begin(ctx context.Context, rawEmail, client, returnTo string) (a MailAttempt, sent bool, err error) {
-	address, err := ParseAddress(rawEmail)
+// Begin stores a token and has the link and the code mailed. Beyond a limit
+// nothing is mailed and the answer is the same, so that it tells nothing about
+// an address (security M-11, M-12); sent is for the log.
+func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, sent bool, err error) {
+	address, err := ParseAddress(r.Address)
 	if err != nil {
 		return MailAttempt{}, false, refuse(EmailSignin, ReasonAddressInvalid, "%w", err)
 	}
 	token := randomToken()
 	a = MailAttempt{
 		ID: randomToken(), Email: address, Token: m.Keys.MAC(purposeLink, token),
-		ReturnTo: returnTo, StartedAt: m.Now(),
+		ReturnTo: r.ReturnTo, Browser: r.Browser, System: r.System, Sent: 1, StartedAt: m.Now(),
+	}
+	if r.Before.Email == address {
+		a.Sent += r.Before.Sent
 	}
 	granted, err := m.Store.RequestVerification(ctx, store.VerificationRequest{
 		Identifier: address,
@@ -69,13 +116,13 @@ func (m *MagicLink) Begin(ctx context.Context, rawEmail, client, returnTo string
 		TTL:        m.TTL,
 		CodeTries:  m.Tries,
 		AddressKey: m.Keys.MAC(purposeLimitA, address),
-		ClientKey:  m.Keys.MAC(purposeLimitC, client),
+		ClientKey:  m.Keys.MAC(purposeLimitC, r.Client),
 		Limits:     m.Limits,
 	})
 	if err != nil || !granted {
 		return a, false, err
 	}
-	err = m.Send(mail.Link{To: address, URL: m.URL(token), Code: m.code(a), Site: m.Site, Expires: m.TTL})
+	err = m.Send(mail.Link{To: address, URL: m.URL(token), Code: m.code(a), Site: m.Site, Language: r.Language, Expires: m.TTL})
 	if err != nil {
 		// The rows must not outlive a mail that will never come.
 		return a, false, errors.Join(
@@ -86,18 +133,18 @@ func (m *MagicLink) Begin(ctx context.Context, rawEmail, client, returnTo string
 }
 
 // Look says whom the link's token would sign in, and leaves it as it is: mail
-// scanners open every link (security M-6). asked is this browser's attempt, and
-// same reports whether this link is the answer to it.
-func (m *MagicLink) Look(ctx context.Context, token string, asked MailAttempt) (email string, same bool, err error) {
+// scanners open every link (security M-6). asked is this browser's attempt.
+func (m *MagicLink) Look(ctx context.Context, token string, asked MailAttempt) (MailedLink, error) {
 	hashes, err := m.linkHashes(token)
 	if err != nil {
-		return "", false, err
+		return MailedLink{}, err
 	}
 	row, err := m.Store.VerificationToken(ctx, hashes)
 	if err != nil {
-		return "", false, linkError(err)
+		return MailedLink{}, linkError(err)
 	}
-	return row.Identifier, sameOf(asked, hashes), nil
+	same := sameOf(asked, hashes)
+	return MailedLink{Email: row.Identifier, AskedAt: row.CreatedAt, Same: same, Refused: m.Bind && !same}, nil
 }
 
 // Complete spends the link's token and signs in whom it was mailed to. Of any
@@ -108,31 +155,34 @@ func (m *MagicLink) Complete(ctx context.Context, token string, asked MailAttemp
 	if err != nil {
 		return SignedIn{}, err
 	}
-	returnTo := fallback
-	if sameOf(asked, hashes) && asked.ReturnTo != "" {
+	returnTo, same := fallback, sameOf(asked, hashes)
+	if m.Bind && !same {
+		// Whoever tricks somebody into pressing the button of a mail that they
+		// did not ask for gains nothing (security M-7).
+		return SignedIn{}, refuse(Verification, ReasonOtherBrowser, "")
+	}
+	if same && asked.ReturnTo != "" {
 		returnTo = asked.ReturnTo
 	}
 	return m.signIn(ctx, hashes, returnTo, current)
 }
 
-// CompleteCode spends the code that was mailed for attempt a.
+// CompleteCode spends the code that was mailed for attempt a. How often it may
+// be guessed is counted in its row; what is said about it follows from a.Wrong
+// alone, because an attempt beyond a limit has no row, and must not be told from
+// one that has (security M-11).
 func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed string, current SessionToken) (SignedIn, error) {
 	if a.ID == "" || a.Email == "" || m.Now().Sub(a.StartedAt) > m.TTL {
 		return SignedIn{}, refuse(Verification, ReasonLinkExpired, "no live attempt in this browser")
 	}
-	typed = strings.Map(func(r rune) rune {
-		if r == ' ' || r == '-' || r == '\u00a0' {
-			return -1
-		}
-		return r
-	}, typed)
+	typed = digits(typed)
 	if right := m.code(a); len(typed) != len(right) || subtle.ConstantTimeCompare([]byte(typed), []byte(right)) != 1 {
 		left, err := m.Store.SpendCodeTry(ctx, m.codeToken(a))
-		switch {
-		case errors.Is(err, store.ErrNotFound) || err == nil && left == 0:
-			return SignedIn{}, refuse(Verification, ReasonCodeExhausted, "")
-		case err != nil:
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return SignedIn{}, err
+		}
+		if a.Wrong+1 >= m.Tries {
+			return SignedIn{}, refuse(Verification, ReasonCodeExhausted, "%d tries left", left)
 		}
 		return SignedIn{}, refuse(Verification, ReasonCodeWrong, "%d tries left", left)
 	}
@@ -200,4 +250,20 @@ func (m *MagicLink) code(a MailAttempt) string {
 func (m *MagicLink) codeToken(a MailAttempt) string {
 	sum := sha256.Sum256([]byte(purposeCode + "\x00" + a.ID))
 	return "code:" + fmt.Sprintf("%x", sum)
+}
+
+// digits is what somebody means who types or pastes a code: without spaces and
+// dashes, and in the digits of any keyboard.
+func digits(typed string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || unicode.In(r, unicode.Pd, unicode.Cf) {
+			return -1
+		}
+		for _, zero := range []rune{'\u0660', '\u06f0', '\u0966', '\uff10'} { // Arabic, Persian, Devanagari, full-width
+			if r >= zero && r <= zero+9 {
+				return '0' + r - zero
+			}
+		}
+		return r
+	}, typed)
 }

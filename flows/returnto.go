@@ -3,7 +3,6 @@ package flows
 import (
 	"fmt"
 	"net/url"
-	"path"
 	"strings"
 )
 
@@ -56,25 +55,33 @@ func (r ReturnTo) Default() string { return r.base.String() + "/" }
 // parts, so that a reading of raw other than ours changes nothing (security
 // R-1…; CVE-2022-24858).
 func (r ReturnTo) Resolve(raw string) string {
-	if len(raw) > 2048 || hasHostileByte(raw) {
+	if len(raw) > maxReturnTo || hasHostileByte(raw) {
 		return r.Default()
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" || u.User != nil {
 		return r.Default()
 	}
+	scheme, host := r.base.Scheme, r.base.Host
 	switch {
 	case u.Scheme == "" && u.Host == "":
 		if !strings.HasPrefix(raw, "/") || strings.HasPrefix(raw, "//") {
 			return r.Default()
 		}
-		return r.write(r.base.Scheme, r.base.Host, u)
 	case u.Host != "" && r.allows(u):
-		return r.write(u.Scheme, strings.ToLower(u.Host), u)
+		scheme, host = u.Scheme, strings.ToLower(u.Host)
 	default:
 		return r.Default()
 	}
+	out := r.write(scheme, host, u)
+	if len(out) > maxReturnTo { // what it holds was escaped
+		return r.Default()
+	}
+	return out
 }
+
+// maxReturnTo is how long an address may be, before and after (security R-7).
+const maxReturnTo = 2048
 
 // SameOrigin reports whether target, an answer of Resolve, is on our own origin.
 func (r ReturnTo) SameOrigin(target string) bool {
@@ -114,41 +121,59 @@ func (r ReturnTo) allows(u *url.URL) bool {
 // write serialises scheme, host and the path, query and fragment of u. A path
 // that another parser could read as leaving the origin or the folder becomes /.
 func (r ReturnTo) write(scheme, host string, u *url.URL) string {
-	out := url.URL{Scheme: scheme, Host: host, Path: "/", RawQuery: safeQuery(u.RawQuery), Fragment: u.Fragment}
-	if p, ok := safePath(u); ok {
-		out.Path = p
-	} else {
-		out.RawQuery, out.Fragment = "", ""
+	out := url.URL{Scheme: scheme, Host: host, Path: "/"}
+	if u.Path != "" && safePath(u.EscapedPath()) {
+		out.Path, out.RawPath = u.Path, u.EscapedPath()
+	}
+	if u.Path == "" || out.RawPath != "" {
+		out.RawQuery, out.Fragment, out.RawFragment = safeQuery(u.RawQuery), u.Fragment, u.RawFragment
 	}
 	return out.String()
 }
 
-func safePath(u *url.URL) (string, bool) {
-	p := u.Path // decoded once
-	if p == "" {
-		return "/", true
-	}
-	escaped := strings.ToLower(u.EscapedPath())
-	first, _, _ := strings.Cut(strings.TrimPrefix(escaped, "/"), "/")
-	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.ContainsRune(p, '\\') ||
-		strings.Contains(escaped, "%5c") || strings.Contains(first, "%2f") || strings.Contains(escaped, "%25") {
-		return "", false
-	}
-	for i := range len(p) {
-		if p[i] < ' ' || p[i] == 0x7f {
-			return "", false
+// safePath reports whether the path stays what it is in the hands of whoever
+// reads it next, however often they decode it: no step may show a second slash
+// in front, a backslash, a control byte, or a segment that leads elsewhere
+// (security R-2). A slash or percent sign that is escaped further on is an
+// application's own and stays escaped.
+func safePath(escaped string) bool {
+	for level := escaped; ; {
+		if !strings.HasPrefix(level, "/") || strings.HasPrefix(level, "//") || strings.ContainsFunc(level, hostileInPath) {
+			return false
 		}
-	}
-	for segment := range strings.SplitSeq(p, "/") {
-		if segment == "." || segment == ".." {
-			return "", false
+		for segment := range strings.SplitSeq(level, "/") {
+			if segment == "." || segment == ".." {
+				return false
+			}
 		}
+		next := decodeOnce(level)
+		if next == level {
+			return true
+		}
+		// A slash that was escaped in the first segment would make it another.
+		if first, _, _ := strings.Cut(level[1:], "/"); strings.Contains(decodeOnce(first), "/") {
+			return false
+		}
+		level = next
 	}
-	cleaned := path.Clean(p)
-	if strings.HasSuffix(p, "/") && cleaned != "/" {
-		cleaned += "/"
+}
+
+func hostileInPath(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }
+
+// decodeOnce decodes what is escaped and leaves what only looks so.
+func decodeOnce(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
+				b.WriteString(c)
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
 	}
-	return cleaned, true
+	return b.String()
 }
 
 // safeQuery keeps the query's bytes (they are printable ASCII by now) but for

@@ -2,6 +2,7 @@ package flows
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,16 @@ func TestReturnToResolve(t *testing.T) {
 		"https://grafana.example.com/d/1":   "https://grafana.example.com/d/1",
 		"https://a.b.example.com/":          "https://a.b.example.com/",
 		"https://port.example.net:8443/":    "https://port.example.net:8443/",
+		// Applications' own addresses stay as they are.
+		"/a/b%2Fc%2Fd":                         "https://auth.example.org/a/b%2Fc%2Fd",
+		"/x%25y":                               "https://auth.example.org/x%25y",
+		"/a%252Cb":                             "https://auth.example.org/a%252Cb",
+		"/a//b//":                              "https://auth.example.org/a//b//",
+		"/100%25/x":                            "https://auth.example.org/100%25/x",
+		"/a,b;c=d/(e)@f:g":                     "https://auth.example.org/a,b;c=d/(e)@f:g",
+		"/p/%2e%2ecd/...":                      "https://auth.example.org/p/%2e%2ecd/...",
+		"https://app.example.net/r/a%2Fb?x#/y": "https://app.example.net/r/a%2Fb?x#/y",
+		"https://app.example.net?q=1#a%2Fb":    "https://app.example.net/?q=1#a%2Fb",
 	} {
 		if got := r.Resolve(in); got != want {
 			t.Errorf("Resolve(%q) = %q, want %q", in, got, want)
@@ -52,11 +63,13 @@ var hostileTargets = []string{
 	"/..//evil.test", `/./\evil.test`, "/a/../..//evil.test", "https://0x7f.1/", "https://[::1]/", "https://auth.example.org:8443/", "https://auth.example.org:/",
 	"http://auth.example.org/", "https://example.com/", "https://evilexample.com/", "https://.example.com/", "https://app.example.net:444/",
 	"ftp://auth.example.org/", "https://", "https:///x", "\xff\xfe", "/" + strings.Repeat("a", 2050), "?x", "#x", "*", "/%00", "/%0d%0aSet-Cookie:x",
+	"/a%2Fb/c", "/%2F/evil.test", "/%25252fevil.test", "/%5c/evil.test", "/%255cevil.test", "/a/%255c", "/a/%2e%2e/b", "/a/%252e%252e/b", "/a/x%2F..%2Fy", "/a/x%252f.%252fy",
+	"/a/%2e", "/a/%00", "/a/%250a", "/a/%257f", "/%2525252e%2525252e/a", "/%c0%af%2fevil.test", "//", "/%2f", "/" + strings.Repeat("%22", 600) + strings.Repeat("'", 300) + strings.Repeat("\"", 400),
 }
 
 // R-1, R-6: wherever a browser takes the answer, it stays on an allowed origin.
 func FuzzReturnTo(f *testing.F) {
-	for _, s := range hostileTargets {
+	for _, s := range append(hostileTargets, "/a/b%2Fc", "/x%25y", "/a//b", "/a/%252e", "https://app.example.net/a%2525#%2F") {
 		f.Add(s)
 	}
 	r := newTestReturnTo(f)
@@ -76,7 +89,18 @@ func FuzzReturnTo(f *testing.F) {
 		if host != "auth.example.org" && host != "app.example.net" && host != "port.example.net:8443" && !strings.HasSuffix(host, ".example.com") {
 			t.Errorf("Resolve(%q) = %q leads to %q", raw, got, host)
 		}
-		if again := r.Resolve(got); len(raw) < 500 && again != got {
+		// R-2: also to whoever decodes it first, up to four times.
+		path := u.EscapedPath()
+		for range 4 {
+			if strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\t\r\n\x00") || slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s == "." || s == ".." }) {
+				t.Errorf("Resolve(%q) = %q, which decoded is %q", raw, got, path)
+			}
+			path, _ = url.PathUnescape(path)
+		}
+		if len(got) > maxReturnTo {
+			t.Errorf("Resolve(%q) has %d bytes", raw, len(got))
+		}
+		if again := r.Resolve(got); again != got {
 			t.Errorf("Resolve(%q) = %q, and of that %q", raw, got, again)
 		}
 	})

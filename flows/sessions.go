@@ -93,14 +93,20 @@ func (s *Sessions) End(ctx context.Context, token SessionToken) error {
 	if !token.wellFormed() {
 		return nil
 	}
-	err := s.Store.EndSession(ctx, token.stored())
-	s.Cache.Forget(token.stored()) // this replica does not wait to be told
-	return err
+	return s.Store.EndSession(ctx, token.stored())
 }
 
-// EndOne ends one session of a user.
+// EndOne ends one session of a user. One that is gone already is what was asked
+// for: the page that showed it was old.
 func (s *Sessions) EndOne(ctx context.Context, userID, sessionID int32) error {
-	return s.Store.EndSessionByID(ctx, userID, sessionID)
+	return unlessGone(s.Store.EndSessionByID(ctx, userID, sessionID))
+}
+
+func unlessGone(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // EndOthers ends every session of a user but that of token.
@@ -124,13 +130,14 @@ func (s *Sessions) Accounts(ctx context.Context, userID int32) ([]store.Account,
 }
 
 // Unlink removes a provider account from its user and ends the user's other
-// sessions. The last way in cannot be removed (security L-9).
+// sessions. The last way in cannot be removed (security L-9); one that is gone
+// already is no error.
 func (s *Sessions) Unlink(ctx context.Context, userID, accountID int32, token SessionToken) error {
 	err := s.Store.Unlink(ctx, userID, accountID, token.stored())
 	if errors.Is(err, store.ErrLastWayIn) {
 		return refuse(OAuthAccountNotLinked, ReasonLastWayIn, "user %d, account %d", userID, accountID)
 	}
-	return err
+	return unlessGone(err)
 }
 
 // Ready reports whether the database answers.

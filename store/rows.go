@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // A User is a person. An empty string stands for NULL.
 type User struct {
@@ -37,6 +40,22 @@ type Session struct {
 	AccessToken  string // as stored: a hash
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+}
+
+// tokenPrefix begins the session_token of an access token that a person made
+// for an API client. No cookie can have it, since what a cookie is looked up by
+// is a hash in hex.
+const tokenPrefix = "api:"
+
+// AccessTokenName is the name of a session that is an access token made for an
+// API client; ok reports whether it is one.
+func (s Session) AccessTokenName() (name string, ok bool) {
+	rest, ok := strings.CutPrefix(s.SessionToken, tokenPrefix)
+	if !ok {
+		return "", false
+	}
+	_, name, _ = strings.Cut(rest, ":")
+	return name, true
 }
 
 // A VerificationToken lets whoever holds its secret sign in as Identifier.

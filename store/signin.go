@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Facts are what the rows say about a provider's answer. 0 is nobody.
@@ -36,14 +38,14 @@ const beginSession = `
 		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
 	), surplus AS (
 		SELECT s.id FROM sessions s JOIN who ON s.user_id = who.user_id
-		WHERE $6::int > 0 AND s.session_token <> $3::varchar
+		WHERE $6::int > 0 AND s.session_token <> $3::varchar AND s.session_token NOT LIKE 'api:%'
 		ORDER BY s.created_at DESC, s.id DESC OFFSET greatest($6::int - 1, 0)
 	), ended AS (
 		DELETE FROM sessions s USING who
 		WHERE $3::varchar <> '' AND s.session_token = $3::varchar OR s.id IN (SELECT id FROM surplus)
 		RETURNING s.session_token
 	), told AS (
-		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended
+		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended
 	)`
 
 func sessionArgs(n NewSession) []any {
@@ -56,18 +58,19 @@ func sessionArgs(n NewSession) []any {
 // SignedIn.User.ID is 0 and Facts say what is known.
 //
 // A known account gets the new tokens and keeps its refresh token if none came.
+// One whose user is gone belongs to nobody and gives way to a new one.
 // Of concurrent first sign-ins of one identity one creates the user, and the
 // others, retried, sign in as its owner.
 func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out SignedIn, f Facts, err error) {
 	a := in.Account
 	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
 		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, in.User.Name, in.User.Email, in.User.Image, in.LinkTo)
-	err = s.do(ctx, "sign in by account", func(ctx context.Context) error {
+	err = s.signIn(ctx, "sign in by account", in.Session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		out, f = SignedIn{}, Facts{}
 		var current, namesake, owner *int32
 		var since *time.Time
 		var verified, created *bool
-		row := s.pool.QueryRow(ctx, `
+		row := conn.QueryRow(ctx, `
 	WITH owner AS (
 		SELECT a.user_id AS id FROM accounts a JOIN users u ON u.id = a.user_id WHERE a.compound_id = $7::varchar
 	), current AS (
@@ -79,11 +82,13 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 		INSERT INTO users (name, email, email_verified, image)
 		SELECT nullif($14::varchar, ''), nullif($15::varchar, ''), CASE WHEN $15::varchar <> '' THEN now() END, nullif($16::text, '')
 		WHERE $17::int = 0 AND NOT EXISTS (SELECT FROM owner) AND NOT EXISTS (SELECT FROM namesake)
-			AND NOT EXISTS (SELECT FROM accounts WHERE compound_id = $7::varchar)
 		RETURNING id, name, email, email_verified, image, created_at, updated_at
+	), orphaned AS (
+		DELETE FROM accounts USING made WHERE compound_id = $7::varchar RETURNING accounts.id
 	), linked AS (
 		INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id, refresh_token, access_token, access_token_expires)
-		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz FROM made
+		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz
+		FROM made, (SELECT count(*) FROM orphaned) first
 		RETURNING id
 	), refreshed AS (
 		UPDATE accounts SET refresh_token = coalesce(nullif($11::text, ''), refresh_token), access_token = nullif($12::text, ''),
@@ -95,7 +100,7 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 	)`+beginSession+`
 	SELECT (SELECT id FROM owner), (SELECT id FROM current), (SELECT created_at FROM current),
 		(SELECT id FROM namesake), (SELECT verified FROM namesake), EXISTS (SELECT FROM made),
-		u.*, b.*, (SELECT n FROM told)
+		u.*, b.*, (SELECT tokens FROM told)
 	FROM (SELECT 1) one
 	LEFT JOIN begun b ON true
 	LEFT JOIN LATERAL (
@@ -109,12 +114,10 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 		}
 		f = Facts{Owner: deref(owner), Current: deref(current), CurrentSince: deref(since), Namesake: deref(namesake), NamesakeVerified: deref(verified)}
 		out = n.signedIn()
+		s.haveEnded(n.ended)
 		out.NewUser = out.User.ID != 0 && deref(created)
 		return nil
 	})
-	if errors.Is(err, ErrUnavailable) {
-		out, err = s.reread(ctx, in.Session.SessionToken, err)
-	}
 	return out, f, err
 }
 
@@ -128,17 +131,21 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 	a := in.Account
 	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
 		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, userID, requireVerified)
-	err = s.do(ctx, "sign in by linking", func(ctx context.Context) error {
+	err = s.signIn(ctx, "sign in by linking", in.Session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
-		row := s.pool.QueryRow(ctx, `
+		row := conn.QueryRow(ctx, `
 	WITH target AS (
 		SELECT id, name, email, email_verified, image, created_at, updated_at FROM users
 		WHERE id = $14::int AND ($15::varchar = '' OR email = $15::varchar AND email_verified IS NOT NULL)
 		FOR UPDATE
+	), owner AS (
+		SELECT a.user_id AS id FROM accounts a JOIN users u ON u.id = a.user_id WHERE a.compound_id = $7::varchar
+	), orphaned AS (
+		DELETE FROM accounts USING target WHERE compound_id = $7::varchar AND NOT EXISTS (SELECT FROM owner) RETURNING accounts.id
 	), linked AS (
 		INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id, refresh_token, access_token, access_token_expires)
 		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz
-		FROM target WHERE NOT EXISTS (SELECT FROM accounts WHERE compound_id = $7::varchar)
+		FROM target, (SELECT count(*) FROM orphaned) first WHERE NOT EXISTS (SELECT FROM owner)
 		RETURNING user_id
 	), who AS (
 		SELECT user_id FROM linked
@@ -151,34 +158,50 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 		WHERE s.user_id = who.user_id OR $3::varchar <> '' AND s.session_token = $3::varchar
 		RETURNING s.session_token
 	), told AS (
-		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended WHERE $6::int >= 0
+		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended WHERE $6::int >= 0
 	), forgotten AS (
 		DELETE FROM verification_tokens v USING target, who WHERE v.identifier = target.email RETURNING v.id
 	)
-	SELECT t.id, coalesce(t.name, ''), coalesce(t.email, ''), t.email_verified, coalesce(t.image, ''), t.created_at, t.updated_at, b.*, (SELECT n FROM told)
+	SELECT t.id, coalesce(t.name, ''), coalesce(t.email, ''), t.email_verified, coalesce(t.image, ''), t.created_at, t.updated_at, b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN target t ON t.id = b.user_id`, args...)
 		err := row.Scan(n.into()...)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrConflict
 		}
 		out = n.signedIn()
+		s.haveEnded(n.ended)
 		return err
 	})
-	if errors.Is(err, ErrUnavailable) {
-		out, err = s.reread(ctx, in.Session.SessionToken, err)
-	}
 	return out, err
 }
 
-// reread answers for a statement whose connection was lost before its answer
-// came: the session's token is ours alone, so a row that has it proves that the
-// statement was committed (security K-P5).
-func (s *Store) reread(ctx context.Context, sessionToken string, lost error) (SignedIn, error) {
-	user, session, err := s.Session(ctx, sessionToken, Lifetimes{Idle: time.Hour, Update: 10 * time.Hour, Absolute: 24 * time.Hour})
-	if err != nil {
-		return SignedIn{}, lost
+// signIn runs the statement that begins a session. When it was sent and no
+// answer came, its outcome is unknown: then the session's token, which is ours
+// alone, is looked for, since a row that has it proves that the statement was
+// committed (security K-P5). Both together end within 7/5 of the time of a call,
+// so that a person who waits for a frozen database is told soon (X-10).
+func (s *Store) signIn(ctx context.Context, op string, begins NewSession, out *SignedIn, fn func(context.Context, *pgxpool.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout*7/5)
+	defer cancel()
+	unknown := false
+	err := s.do(ctx, op, func(ctx context.Context) error {
+		conn, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		err = fn(ctx, conn)
+		unknown = err != nil && code(err) == "" && !pgconn.SafeToRetry(err)
+		return err
+	})
+	if unknown && errors.Is(err, ErrUnavailable) {
+		user, session, lost := s.Session(ctx, begins.SessionToken, Lifetimes{Idle: time.Hour, Update: 10 * time.Hour, Absolute: 24 * time.Hour})
+		if lost == nil {
+			*out = SignedIn{User: user, Session: session}
+			return nil
+		}
 	}
-	return SignedIn{User: user, Session: session}, nil
+	return err
 }
 
 // nullableSignedIn scans a user and a session that may both be absent.
@@ -187,12 +210,12 @@ type nullableSignedIn struct {
 	name, email, image, token, access *string
 	verified, made, changed           *time.Time
 	expires, begun, touched           *time.Time
-	notified                          *int64
+	ended                             []string // stored session tokens
 }
 
 func (n *nullableSignedIn) into() []any {
 	return []any{&n.userID, &n.name, &n.email, &n.verified, &n.image, &n.made, &n.changed,
-		&n.sessionID, &n.sessionUser, &n.expires, &n.token, &n.access, &n.begun, &n.touched, &n.notified}
+		&n.sessionID, &n.sessionUser, &n.expires, &n.token, &n.access, &n.begun, &n.touched, &n.ended}
 }
 
 func (n *nullableSignedIn) signedIn() SignedIn {

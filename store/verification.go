@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
-	"errors"
+	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A VerificationRequest is a sign-in mail about to be sent.
@@ -31,24 +33,41 @@ type MailLimits struct {
 // reached (granted is false then, and nothing is written).
 //
 // Limits are rows too, so that they hold on every replica, after a restart, and
-// after the tokens are spent: each mail takes the first free slot of each of
-// its limits, "limit:<key>:<window>:<slot>", and the unique index on token
-// settles who gets the last one. Of links for one address the newest three live.
+// after the tokens are spent: each mail takes a free slot of each of its limits,
+// "limit:<key>:<window>:<slot>", and the unique index on token settles who gets
+// it. Which one is chance, so that those who ask at once seldom want the same;
+// who loses one tries another, since only rows may refuse a mail, never a race.
+// Of links for one address the newest three live.
 func (s *Store) RequestVerification(ctx context.Context, r VerificationRequest) (granted bool, err error) {
-	window := max(r.Limits.Window, time.Minute).Seconds()
 	err = s.do(ctx, "request verification", func(ctx context.Context) error {
-		return s.pool.QueryRow(ctx, `
+		for {
+			err := s.takeSlots(ctx, r, &granted)
+			if code(err) != "23505" {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(rand.N(10 * time.Millisecond)):
+			}
+		}
+	})
+	return granted, err
+}
+
+func (s *Store) takeSlots(ctx context.Context, r VerificationRequest, granted *bool) error {
+	return s.pool.QueryRow(ctx, `
 	WITH limits (key, most, secs) AS (
 		SELECT key, most, secs FROM (VALUES
 			('a:' || $6::text, $8::int, $11::float8), ('d:' || $6::text, $9::int, 86400), ('c:' || $7::text, $10::int, $11::float8)
 		) v (key, most, secs) WHERE most > 0 AND length(key) > 2
 	), slots AS (
-		SELECT l.key, 'limit:' || l.key || ':' || floor(extract(epoch FROM now()) / l.secs)::bigint || ':' || n AS token, n,
+		SELECT l.key, 'limit:' || l.key || ':' || floor(extract(epoch FROM now()) / l.secs)::bigint || ':' || n AS token,
 			to_timestamp((floor(extract(epoch FROM now()) / l.secs) + 1) * l.secs) AS expires
 		FROM limits l, generate_series(1, l.most) n
 	), free AS (
 		SELECT DISTINCT ON (key) key, token, expires FROM slots
-		WHERE NOT EXISTS (SELECT FROM verification_tokens v WHERE v.token = slots.token) ORDER BY key, n
+		WHERE NOT EXISTS (SELECT FROM verification_tokens v WHERE v.token = slots.token) ORDER BY key, random()
 	), granted AS (
 		SELECT (SELECT count(*) FROM free) = (SELECT count(*) FROM limits) AS ok
 	), counted AS (
@@ -64,13 +83,8 @@ func (s *Store) RequestVerification(ctx context.Context, r VerificationRequest) 
 		) RETURNING 1
 	)
 	SELECT ok FROM granted`,
-			r.Identifier, r.Token, r.CodeToken, r.TTL.Seconds(), r.CodeTries, r.AddressKey, r.ClientKey,
-			r.Limits.AddressPerWindow, r.Limits.AddressPerDay, r.Limits.ClientPerWindow, window).Scan(&granted)
-	})
-	if errors.Is(err, ErrConflict) { // lost the race for the last slots twice
-		return false, nil
-	}
-	return granted, err
+		r.Identifier, r.Token, r.CodeToken, r.TTL.Seconds(), r.CodeTries, r.AddressKey, r.ClientKey,
+		r.Limits.AddressPerWindow, r.Limits.AddressPerDay, r.Limits.ClientPerWindow, max(r.Limits.Window, time.Minute).Seconds()).Scan(granted)
 }
 
 // VerificationToken returns the live row that has one of tokens, and leaves it.
@@ -78,7 +92,7 @@ func (s *Store) VerificationToken(ctx context.Context, tokens []string) (v Verif
 	err = s.do(ctx, "verification token", func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
 	SELECT identifier, token, expires, created_at FROM verification_tokens
-	WHERE token = ANY($1) AND expires > now() AND identifier <> 'limit' LIMIT 1`, tokens).Scan(&v.Identifier, &v.Token, &v.Expires, &v.CreatedAt)
+	WHERE token = ANY($1) AND expires > now() AND identifier LIKE '%@%' LIMIT 1`, tokens).Scan(&v.Identifier, &v.Token, &v.Expires, &v.CreatedAt)
 	})
 	return v, err
 }
@@ -114,7 +128,7 @@ func (s *Store) SpendCodeTry(ctx context.Context, codeToken string) (left int, e
 func (s *Store) RevokeVerification(ctx context.Context, tokens []string) error {
 	return s.do(ctx, "revoke verification", func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `
-	DELETE FROM verification_tokens WHERE identifier <> 'limit' AND identifier IN (SELECT identifier FROM verification_tokens WHERE token = ANY($1))`, tokens)
+	DELETE FROM verification_tokens WHERE identifier LIKE '%@%' AND identifier IN (SELECT identifier FROM verification_tokens WHERE token = ANY($1))`, tokens)
 		return err
 	})
 }
@@ -127,12 +141,12 @@ func (s *Store) RevokeVerification(ctx context.Context, tokens []string) error {
 // The first proof of an address ends whatever was attached to its user before
 // by somebody who had not proven it: sessions and provider accounts (L-4).
 func (s *Store) SignInByVerification(ctx context.Context, tokens []string, session NewSession) (out SignedIn, err error) {
-	err = s.do(ctx, "sign in by verification", func(ctx context.Context) error {
+	err = s.signIn(ctx, "sign in by verification", session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
 		var created bool
-		err := s.pool.QueryRow(ctx, `
+		err := conn.QueryRow(ctx, `
 	WITH spent AS (
-		DELETE FROM verification_tokens WHERE token = ANY($7) AND expires > now() AND identifier <> 'limit' RETURNING id, identifier
+		DELETE FROM verification_tokens WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' RETURNING id, identifier
 	), known AS (
 		SELECT u.id, u.name, u.email, u.email_verified, u.image, u.created_at, u.updated_at
 		FROM users u JOIN (SELECT DISTINCT identifier FROM spent) s ON u.email = s.identifier
@@ -155,25 +169,23 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
 	), surplus AS (
 		SELECT s.id FROM sessions s JOIN who ON s.user_id = who.user_id
-		WHERE $6::int > 0 AND s.session_token <> $3::varchar
+		WHERE $6::int > 0 AND s.session_token <> $3::varchar AND s.session_token NOT LIKE 'api:%'
 		ORDER BY s.created_at DESC, s.id DESC OFFSET greatest($6::int - 1, 0)
 	), ended AS (
 		DELETE FROM sessions s USING who
 		WHERE $3::varchar <> '' AND s.session_token = $3::varchar OR s.id IN (SELECT id FROM surplus) OR s.user_id IN (SELECT id FROM proven)
 		RETURNING s.session_token
 	), told AS (
-		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended
+		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended
 	)
 	SELECT EXISTS (SELECT FROM made), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
-		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT n FROM told)
+		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,
 			append(sessionArgs(session), tokens)...).Scan(append([]any{&created}, n.into()...)...)
 		out = n.signedIn()
+		s.haveEnded(n.ended)
 		out.NewUser = created
 		return err
 	})
-	if errors.Is(err, ErrUnavailable) {
-		out, err = s.reread(ctx, session.SessionToken, err)
-	}
 	return out, err
 }

@@ -27,8 +27,12 @@ const (
 	answerCookie   = "gatepost.answer-"  // + the same; what a form_post brought
 	mailCookie     = "gatepost.mail-attempt"
 	pendingCookie  = "gatepost.pending-link"
+	typedCookie    = "gatepost.typed-address"
 	lastUsedCookie = "gatepost.last-provider"
-	maxAttempts    = 5 // sign-ins under way in one browser, security O-40
+	crossingCookie = "gatepost.crossing-" // + 16 hex digits of its bind
+	bouncesCookie  = "gatepost.bounces"
+	carriedCode    = "gatepost.carried" // in a URL, never a cookie
+	maxAttempts    = 5                  // sign-ins under way in one browser, security O-40
 	maxCookieLife  = 400 * 24 * time.Hour
 )
 
@@ -38,13 +42,14 @@ const (
 type cookies struct {
 	secure bool
 	domain string // of the session cookie only
+	sites  []Site // whose session cookies have domains of their own
 	csrf   [][]byte
 	sealed map[string][]securecookie.Codec // by purpose
 }
 
-func newCookies(keys flows.Keys, secure bool, domain string) *cookies {
-	k := &cookies{secure: secure, domain: domain, csrf: keys.Derive("csrf cookie", 32), sealed: map[string][]securecookie.Codec{}}
-	for _, purpose := range []string{sessionCookie, attemptCookie, answerCookie, mailCookie, pendingCookie} {
+func newCookies(keys flows.Keys, secure bool, domain string, sites []Site) *cookies {
+	k := &cookies{secure: secure, domain: domain, sites: sites, csrf: keys.Derive("csrf cookie", 32), sealed: map[string][]securecookie.Codec{}}
+	for _, purpose := range []string{sessionCookie, attemptCookie, answerCookie, mailCookie, pendingCookie, typedCookie, crossingCookie, bouncesCookie, carriedCode} {
 		hash, block := keys.Derive("mac "+purpose, 32), keys.Derive("seal "+purpose, 32)
 		for i := range hash {
 			codec := securecookie.New(hash[i], block[i])
@@ -75,11 +80,21 @@ func (k *cookies) name(base string) string {
 	}
 }
 
+// domainFor is the Domain of the session cookie on the host that was asked.
+func (k *cookies) domainFor(c echo.Context) string {
+	for _, s := range k.sites {
+		if strings.EqualFold(s.host(), c.Request().Host) {
+			return s.Domain
+		}
+	}
+	return k.domain
+}
+
 // set writes one cookie. expires zero means: until the browser closes.
 func (k *cookies) set(c echo.Context, base, value string, expires time.Time) {
 	cookie := &http.Cookie{Name: k.name(base), Value: value, Path: "/", HttpOnly: true, Secure: k.secure, SameSite: http.SameSiteLaxMode}
 	if base == sessionCookie {
-		cookie.Domain = k.domain
+		cookie.Domain = k.domainFor(c)
 	}
 	if !expires.IsZero() {
 		left := min(time.Until(expires), maxCookieLife)
@@ -92,7 +107,7 @@ func (k *cookies) set(c echo.Context, base, value string, expires time.Time) {
 func (k *cookies) clear(c echo.Context, base string) {
 	cookie := &http.Cookie{Name: k.name(base), Path: "/", MaxAge: -1, HttpOnly: true, Secure: k.secure, SameSite: http.SameSiteLaxMode}
 	if base == sessionCookie {
-		cookie.Domain = k.domain
+		cookie.Domain = k.domainFor(c)
 	}
 	http.SetCookie(c.Response(), cookie)
 }
@@ -205,6 +220,20 @@ func (k *cookies) mailAttempt(c echo.Context) (a flows.MailAttempt) {
 	return a
 }
 
+// keepTyped remembers what somebody typed that is no address, so that they can
+// correct it. It is theirs to see and stays out of every URL.
+func (k *cookies) keepTyped(c echo.Context, typed string) error {
+	if len(typed) > 254 {
+		return nil
+	}
+	return k.seal(c, typedCookie, typedCookie, typed, time.Now().Add(flows.AttemptTTL))
+}
+
+func (k *cookies) typed(c echo.Context) (typed string) {
+	k.open(c, typedCookie, typedCookie, &typed)
+	return typed
+}
+
 func (k *cookies) keepPendingLink(c echo.Context, p flows.PendingLink) error {
 	return k.seal(c, pendingCookie, pendingCookie, p, p.Since.Add(flows.AttemptTTL))
 }
@@ -292,7 +321,7 @@ func (k *cookies) lastUsed(c echo.Context) string {
 
 // clearSignedIn removes what belongs to a session that is over.
 func (k *cookies) clearSignedIn(c echo.Context) {
-	for _, base := range []string{sessionCookie, mailCookie, pendingCookie, returnToCookie} {
+	for _, base := range []string{sessionCookie, mailCookie, pendingCookie, typedCookie, returnToCookie} {
 		if base == sessionCookie || len(c.Request().CookiesNamed(k.name(base))) > 0 {
 			k.clear(c, base)
 		}

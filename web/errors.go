@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 // Codes whose page is the sign-in page, where the person can try again at once
@@ -63,13 +64,17 @@ func (s *server) answerError(err error, c echo.Context) error {
 	case refusal.Code == flows.Configuration:
 		return s.showError(c, refusal.Code, refusal.Reason)
 	default:
-		return s.answer(c, fields, s.errorURL(refusal, entry.id))
+		return s.answer(c, fields, s.errorURL(refusal, entry))
 	}
 }
 
 // errorURL is NextAuth's error page with what our own page tells besides.
-func (s *server) errorURL(refusal *flows.Error, requestID string) string {
-	return s.url("/error", url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}, "id": {requestID}})
+func (s *server) errorURL(refusal *flows.Error, entry *logEntry) string {
+	query := url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}, "id": {entry.id}}
+	if _, err := s.OAuth.Provider(entry.provider); err == nil {
+		query.Set("provider", entry.provider)
+	}
+	return s.url("/error", query)
 }
 
 // protocolError answers what never reached a flow: no such page, a method that
@@ -94,18 +99,25 @@ func (s *server) showError(c echo.Context, code flows.Code, reason string) error
 }
 
 func (s *server) showStatus(c echo.Context, status int, code, reason string) error {
-	p := problemFor(code, reason)
+	p := problemFor(s.language(c), code, reason)
 	if status == 0 {
 		status = p.Status
 	}
 	p.Status, p.RequestID = status, entryOf(c).id
-	if p.Action == "" {
-		p.Action, p.ActionLabel = s.url("/signin", nil), "Sign in"
-	}
 	if c.Request().Header.Get(echo.HeaderAccept) == echo.MIMEApplicationJSON || c.Path() == s.BasePath+"/session" {
 		return c.JSON(status, map[string]string{"error": code, "reason": reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": p.RequestID})
 	}
-	return s.show(c, status, "error", errorView{page: s.page(p.Title), Problem: p})
+	return s.showProblem(c, p)
+}
+
+func (s *server) showProblem(c echo.Context, p problem) error {
+	view := errorView{page: s.page(c, ""), Problem: p}
+	view.Title = p.Title
+	view.Problem.Action, view.Problem.ActionLabel = s.url("/signin", nil), view.words.Text("signin.button")
+	if p.Reason == flows.ReasonLastWayIn {
+		view.Problem.Action, view.Problem.ActionLabel = s.url("/account", nil), view.words.Text("account.title")
+	}
+	return s.show(c, p.Status, "error", view)
 }
 
 // errorPage answers GET /error?error=…, NextAuth's error page. Only codes of a
@@ -113,15 +125,12 @@ func (s *server) showStatus(c echo.Context, status int, code, reason string) err
 // (security P-4).
 func (s *server) errorPage(c echo.Context) error {
 	code, reason := c.QueryParam("error"), c.QueryParam("reason")
-	if retryable[flows.Code(code)] {
+	if retryable[flows.Code(code)] && reason != flows.ReasonLastWayIn { // whose remedy is on the account page
 		return s.redirect(c, s.url("/signin", c.QueryParams()))
 	}
-	p := problemFor(code, reason)
+	p := problemFor(s.language(c), code, reason)
 	p.RequestID = requestID(c)
-	if p.Action == "" {
-		p.Action, p.ActionLabel = s.url("/signin", nil), "Sign in"
-	}
-	return s.show(c, p.Status, "error", errorView{page: s.page(p.Title), Problem: p})
+	return s.showProblem(c, p)
 }
 
 // requestID is the id of the request that failed, if the query has one that we
@@ -139,8 +148,17 @@ func requestID(c echo.Context) string {
 	return id
 }
 
-func (s *server) page(title string) page {
-	return page{Lang: "en", SiteName: s.SiteName, BasePath: s.BasePath, Title: title}
+// language is that of whoever reads the answer.
+func (s *server) language(c echo.Context) *locale.Language {
+	return s.Languages.Match(c.Request().Header.Get("Accept-Language"))
+}
+
+// page begins a view; title is the key of a text.
+func (s *server) page(c echo.Context, title string) page {
+	l := s.language(c)
+	c.Response().Header().Set("Content-Language", l.Tag)
+	return page{Lang: l.Tag, Dir: l.Dir, SiteName: s.SiteName, BasePath: s.BasePath, Title: l.Text(title), words: l,
+		Styles: s.assets.styles(s.BasePath), Logo: s.assets.url(s.BasePath, logoPath(s.Logo)), Contact: s.Contact}
 }
 
 // show renders a page whole or not at all.

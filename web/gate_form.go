@@ -59,6 +59,7 @@ func isPreflight(h http.Header, method string) bool {
 // because deciding it anew costs as much as the rest of a refusal.
 type returnable struct {
 	rule    flows.ReturnTo
+	signIn  string   // the page, for those that may not be led back to
 	origins sync.Map // gate.Request with only the origin → bool
 	held    struct {
 		sync.Mutex
@@ -68,8 +69,9 @@ type returnable struct {
 
 const maxOrigins = 10_000
 
-// link is the sign-in page's URL with request as the place to come back to.
-func (t *returnable) link(signIn string, request gate.Request) string {
+// link is by, a URL that ends in an empty parameter, with request's address in
+// it as the place to come back to.
+func (t *returnable) link(by string, request gate.Request) string {
 	origin := request.Scheme + "://" + request.Host + ":" + request.Port
 	allowed, known := t.origins.Load(origin)
 	if !known {
@@ -83,19 +85,19 @@ func (t *returnable) link(signIn string, request gate.Request) string {
 		t.held.Unlock()
 	}
 	if allowed == false {
-		return strings.TrimSuffix(signIn, "?callbackUrl=")
+		return t.signIn
 	}
 	if request.Plain() {
-		return signIn + url.QueryEscape(request.URL())
+		return by + url.QueryEscape(request.URL())
 	}
-	return t.safe(signIn, request.URL())
+	return t.safe(by, request.URL())
 }
 
 // safe is link for any address.
-func (t *returnable) safe(signIn, target string) string {
+func (t *returnable) safe(by, target string) string {
 	resolved := t.rule.Resolve(target)
 	if resolved == t.rule.Default() && target != resolved {
-		return strings.TrimSuffix(signIn, "?callbackUrl=")
+		return t.signIn
 	}
-	return signIn + url.QueryEscape(resolved)
+	return by + url.QueryEscape(resolved)
 }

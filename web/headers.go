@@ -36,13 +36,17 @@ func (s *server) harden(e *echo.Echo) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				entry.err = fmt.Errorf("panic: %v", p)
+				entry.panicked, entry.err = true, fmt.Errorf("panic: %v", p)
 				s.Log.Error("panic", "request_id", entry.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					http.Error(rec, "Something went wrong here. Request id: "+entry.id, http.StatusInternalServerError)
 				}
 			}
-			s.logRequest(r, rec, entry, time.Since(start))
+			took := time.Since(start)
+			s.logRequest(r, rec, entry, took)
+			if s.Observe != nil {
+				s.Observe(Observation{entry.route, rec.status, entry.code, entry.reason, entry.provider, entry.signedIn, entry.panicked, took})
+			}
 		}()
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
 		if len(r.Header["Cookie"]) > 0 && strings.Count(strings.Join(r.Header["Cookie"], ";"), ";") >= maxCookies {
@@ -93,6 +97,8 @@ type logEntry struct {
 	user     int32
 	note     string
 	err      error
+	signedIn bool
+	panicked bool
 }
 
 func entryOf(c echo.Context) *logEntry {
@@ -113,7 +119,7 @@ func (s *server) logRequest(r *http.Request, rec *recorder, entry *logEntry, too
 	if rec.status >= 500 {
 		level = slog.LevelError
 	}
-	attrs := []any{"request_id", entry.id, "method", r.Method, "route", entry.route, "status", rec.status, "ms", took.Milliseconds()}
+	attrs := []any{"request_id", entry.id, "method", cut(r.Method), "route", entry.route, "status", rec.status, "ms", took.Milliseconds()}
 	add := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, key, value)
@@ -131,6 +137,9 @@ func (s *server) logRequest(r *http.Request, rec *recorder, entry *logEntry, too
 	}
 	s.Log.Log(r.Context(), level, "request", attrs...)
 }
+
+// cut shortens what a client may make as long as it likes.
+func cut(s string) string { return s[:min(len(s), 20)] }
 
 type recorder struct {
 	http.ResponseWriter

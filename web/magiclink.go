@@ -4,13 +4,18 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 )
+
+// guessed are the refusals of a token or code that is not right.
+var guessed = map[string]bool{flows.ReasonLinkExpired: true, flows.ReasonCodeWrong: true, flows.ReasonCodeExhausted: true}
 
 var errTooManyTries = &flows.Error{Code: flows.Verification, Reason: flows.ReasonRateLimited}
 
@@ -19,7 +24,17 @@ func (s *server) beginMagicLink(c echo.Context, fields url.Values, target string
 	if s.MagicLink == nil {
 		return &flows.Error{Code: flows.EmailSignin, Reason: flows.ReasonUnknownProvider}
 	}
-	attempt, sent, err := s.MagicLink.Begin(c.Request().Context(), fields.Get("email"), client(c), target)
+	before := s.mailAttempt(c)
+	if address, err := flows.ParseAddress(fields.Get("email")); err == nil && before.Wait(address, time.Now()) > 0 {
+		return s.mailAlreadySent(c, fields, before, target)
+	}
+	browser, system := agent(c.Request().UserAgent())
+	attempt, sent, err := s.MagicLink.Begin(c.Request().Context(), flows.MailRequest{
+		Address: fields.Get("email"), Client: client(c), ReturnTo: target, Language: s.language(c).Tag, Browser: browser, System: system, Before: before,
+	})
+	if refusal, ok := errors.AsType[*flows.Error](err); ok && refusal.Reason == flows.ReasonAddressInvalid {
+		err = errors.Join(err, s.cookies.keepTyped(c, fields.Get("email")))
+	}
 	if err != nil {
 		return err
 	}
@@ -29,33 +44,100 @@ func (s *server) beginMagicLink(c echo.Context, fields url.Values, target string
 	if err := s.cookies.keepMailAttempt(c, attempt, s.MagicLink.TTL); err != nil {
 		return err
 	}
+	return s.answer(c, fields, s.verifyRequest(fields, "sent"))
+}
+
+// mailAlreadySent answers who asks again at once, by a second click or out of
+// impatience: one mail is enough. Where the sign-in leads may be another place.
+func (s *server) mailAlreadySent(c echo.Context, fields url.Values, before flows.MailAttempt, target string) error {
+	before.ReturnTo = target
+	if err := s.cookies.keepMailAttempt(c, before, s.MagicLink.TTL); err != nil {
+		return err
+	}
+	entryOf(c).note = "asked again too soon, nothing sent"
+	return s.answer(c, fields, s.verifyRequest(fields, "early"))
+}
+
+// verifyRequest is the page after asking for a mail; what was the outcome is
+// told to whoever asked again.
+func (s *server) verifyRequest(fields url.Values, outcome string) string {
 	query := url.Values{"provider": {"email"}, "type": {"email"}}
 	if fields.Get("again") != "" {
-		query.Set("again", "1")
+		query.Set("again", outcome)
 	}
-	return s.answer(c, fields, s.url("/verify-request", query))
+	return s.url("/verify-request", query)
+}
+
+// mailAttempt is what this browser asked for, while its mail is of use.
+func (s *server) mailAttempt(c echo.Context) flows.MailAttempt {
+	a := s.cookies.mailAttempt(c)
+	if s.MagicLink == nil || time.Since(a.StartedAt) > s.MagicLink.TTL {
+		return flows.MailAttempt{}
+	}
+	return a
 }
 
 // checkMailPage answers GET /verify-request: look into your mailbox, or type
-// the code here.
+// the code here. Whoever opened the link in another tab meanwhile is led on.
 func (s *server) checkMailPage(c echo.Context) error {
-	attempt := s.cookies.mailAttempt(c)
+	attempt := s.mailAttempt(c)
+	if target, ok := s.signedInMeanwhile(c, attempt); ok {
+		return s.redirect(c, target)
+	}
 	view := checkMailView{
-		page:         s.page("Check your mail"),
+		page:         s.page(c, "mail.title"),
 		Email:        attempt.Email,
 		From:         s.MailFrom,
 		CSRF:         s.cookies.csrfToken(c),
 		CodeAction:   s.url("/callback/email", nil),
 		ResendAction: s.url("/signin/email", nil),
-		Resent:       c.QueryParam("again") != "",
+		Again:        s.url("/verify-request", nil),
+		Resent:       c.QueryParam("again") == "sent",
+		TooSoon:      c.QueryParam("again") == "early",
+	}
+	view.Mailbox, view.MailboxURL = mailbox(attempt.Email, addressOf(s.MailFrom))
+	if wait := attempt.Wait(attempt.Email, time.Now()); wait > 0 {
+		view.Wait = int((wait + time.Second - 1) / time.Second)
+		view.WaitClass = waitClass(view.Wait)
 	}
 	if s.MagicLink != nil {
 		view.Minutes = int(s.MagicLink.TTL / time.Minute)
+		view.Subject = view.words.Text("mail.subject", "site", s.MagicLink.Site)
 	}
 	if reason := c.QueryParam("reason"); c.QueryParam("error") != "" {
-		view.CodeError = problemFor(string(flows.Verification), reason).Cause
+		view.CodeError = problemFor(view.words, string(flows.Verification), reason).Cause
 	}
 	return s.show(c, http.StatusOK, "check-mail", view)
+}
+
+// signedInMeanwhile says where a browser goes on that has been signed in since
+// it asked for a mail. When the database cannot say, the page is shown.
+func (s *server) signedInMeanwhile(c echo.Context, a flows.MailAttempt) (target string, ok bool) {
+	token := s.cookies.session(c)
+	if token == "" {
+		return "", false
+	}
+	_, session, err := s.Sessions.Current(c.Request().Context(), token)
+	if err != nil || !session.CreatedAt.After(a.StartedAt) {
+		return "", false
+	}
+	if a.ReturnTo != "" {
+		return a.ReturnTo, true
+	}
+	return s.returnTo(c, nil), true
+}
+
+// waits are the classes of the style sheet that make a button look ready after
+// so many seconds: the policy allows no style of a page's own.
+var waits = []int{5, 10, 15, 20, 25, 30, 60, 120, 300}
+
+func waitClass(seconds int) string {
+	for _, w := range waits {
+		if seconds <= w {
+			return "w" + strconv.Itoa(w)
+		}
+	}
+	return ""
 }
 
 // lookAtMagicLink answers GET /callback/email, the link in the mail. It shows a
@@ -64,28 +146,50 @@ func (s *server) lookAtMagicLink(c echo.Context) error {
 	if s.MagicLink == nil {
 		return &flows.Error{Code: flows.Verification, Reason: flows.ReasonUnknownProvider}
 	}
-	token := c.QueryParam("token")
-	email, same, err := s.MagicLink.Look(c.Request().Context(), token, s.cookies.mailAttempt(c))
+	token, asked := c.QueryParam("token"), s.cookies.mailAttempt(c)
+	link, err := s.MagicLink.Look(c.Request().Context(), token, asked)
 	if err != nil {
 		return err
 	}
 	// The link must not leak by a Referer (security M-16).
 	c.Response().Header().Set("Referrer-Policy", "no-referrer")
-	return s.show(c, http.StatusOK, "confirm-link", confirmLinkView{
-		page:         s.page("Finish signing in"),
+	view := confirmLinkView{
+		page:         s.page(c, "confirm.title"),
 		CSRF:         s.cookies.csrfToken(c),
 		Action:       s.url("/callback/email", nil),
 		Token:        token,
-		Email:        email,
-		SameBrowser:  same,
+		Email:        link.Email,
+		SameBrowser:  link.Same,
+		Refused:      link.Refused,
 		Host:         s.public.Host,
 		RevokeAction: s.url("/callback/email/revoke", nil),
-	})
+	}
+	if host := s.foreignHost(asked.ReturnTo); link.Same && host != "" {
+		view.Host = host
+	}
+	view.Asked = asking(view.words, link, asked, time.Now())
+	if link.Refused {
+		view.Title = view.words.Text("confirm.elsewhere.title")
+		return s.show(c, http.StatusForbidden, "confirm-link", view)
+	}
+	return s.show(c, http.StatusOK, "confirm-link", view)
+}
+
+// asking says when a link was asked for and, if that was here, by which
+// browser. Nobody can make it say anything else: the time is the row's, the
+// browser that of this browser's own sealed attempt.
+func asking(l *locale.Language, link flows.MailedLink, asked flows.MailAttempt, now time.Time) string {
+	ago := l.Ago(link.AskedAt, now)
+	if link.Same && asked.Browser != "" && asked.System != "" {
+		return l.Text("confirm.asked.by", "ago", ago, "browser", asked.Browser, "system", asked.System)
+	}
+	return l.Text("confirm.asked", "ago", ago)
 }
 
 // completeMagicLink answers POST /callback/email: the button of the link's page
 // (token) or the code of the check-your-mail page (code).
 func (s *server) completeMagicLink(c echo.Context) error {
+	entryOf(c).provider = "email"
 	if s.MagicLink == nil {
 		return &flows.Error{Code: flows.Verification, Reason: flows.ReasonUnknownProvider}
 	}
@@ -93,7 +197,7 @@ func (s *server) completeMagicLink(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if !s.guesses.allow(client(c)) {
+	if !s.guesses.allows(client(c)) {
 		return errTooManyTries
 	}
 	ctx, asked, current := c.Request().Context(), s.cookies.mailAttempt(c), s.cookies.session(c)
@@ -102,7 +206,14 @@ func (s *server) completeMagicLink(c echo.Context) error {
 		in, err = s.MagicLink.Complete(ctx, token, asked, s.ReturnTo.Default(), current)
 	} else {
 		in, err = s.MagicLink.CompleteCode(ctx, asked, strings.TrimSpace(fields.Get("code")), current)
-		if refusal, ok := errors.AsType[*flows.Error](err); ok && refusal.Reason == flows.ReasonCodeWrong {
+	}
+	if refusal, ok := errors.AsType[*flows.Error](err); ok && guessed[refusal.Reason] {
+		s.guesses.charge(client(c))
+		if refusal.Reason == flows.ReasonCodeWrong || refusal.Reason == flows.ReasonCodeExhausted {
+			asked.Wrong++
+			if lost := s.cookies.keepMailAttempt(c, asked, s.MagicLink.TTL); lost != nil {
+				return lost
+			}
 			entry := entryOf(c)
 			entry.code, entry.reason, entry.err = string(refusal.Code), refusal.Reason, err
 			return s.answer(c, fields, s.url("/verify-request", url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}}))
@@ -128,5 +239,5 @@ func (s *server) revokeMagicLink(c echo.Context) error {
 	if err := s.MagicLink.Revoke(c.Request().Context(), fields.Get("token")); err != nil {
 		return err
 	}
-	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page("Link cancelled"), SignIn: s.url("/signin", nil)})
+	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page(c, "cancelled.title"), What: s.language(c).Text("cancelled.what"), SignIn: s.url("/signin", nil)})
 }

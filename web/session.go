@@ -112,9 +112,9 @@ func (s *server) providerJSON(id, name, kind string) providerJSON {
 // signOutPage answers GET /signout with a button: no link can sign somebody out
 // (security C-4).
 func (s *server) signOutPage(c echo.Context) error {
-	return s.show(c, http.StatusOK, "signout", signOutView{
-		page: s.page("Sign Out"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil),
-	})
+	view := signOutView{page: s.page(c, "signout.title"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil), SignedInAs: s.signedInAs(c)}
+	view.Alert = alert(c, view.words)
+	return s.show(c, http.StatusOK, "signout", view)
 }
 
 // signOut answers POST /signout: the row first, then the cookies, so that a
@@ -130,7 +130,7 @@ func (s *server) signOut(c echo.Context) error {
 	}
 	s.cookies.clearSignedIn(c)
 	if !wantsJSON(fields) && fields.Get("callbackUrl") == "" {
-		return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page("Signed out"), SignIn: s.url("/signin", nil)})
+		return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page(c, "signedout.title"), What: s.language(c).Text("signedout.what"), SignIn: s.url("/signin", nil)})
 	}
 	return s.answer(c, fields, target)
 }

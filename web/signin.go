@@ -1,14 +1,19 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/providers"
+	"github.com/gatepost/gatepost/store"
 )
 
 // shownProviders is how many buttons stand on the sign-in page before the rest
@@ -23,47 +28,132 @@ func (s *server) signInPage(c echo.Context) error {
 		s.cookies.setReturnTo(c, target)
 	}
 	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	if code == "" && s.passesOn(c, target) {
+		if host := s.foreignHost(target); s.goesRound(c, host) {
+			return s.loopPage(c, host, target)
+		}
+		return s.redirect(c, target)
+	}
 	if pending := s.cookies.pendingLink(c); pending.UserID != 0 && code == string(flows.OAuthAccountNotLinked) {
 		return s.conflictPage(c, pending)
 	}
 	view := signInView{
-		page:       s.page("Sign In"),
+		page:       s.page(c, "signin.title"),
 		CSRF:       s.cookies.csrfToken(c),
 		ReturnTo:   target,
 		ReturnHost: s.foreignHost(target),
-		Mail:       s.MagicLink != nil,
-		MailAction: s.url("/signin/email", nil),
+		SignedInAs: s.signedInAs(c),
+		SignOut:    s.url("/signout", url.Values{"callbackUrl": {target}}),
+		WrongApp:   s.wrongApp(c),
+		Here:       s.url("/signin", nil),
+	}
+	if target != s.ReturnTo.Default() {
+		view.Here = s.url("/signin", url.Values{"callbackUrl": {target}})
 	}
 	view.Providers, view.More = s.buttons(c, "")
-	if s.MagicLink != nil && s.MailHealthy() != nil {
-		view.MailDown = true
+	s.offerMail(c, &view)
+	if reason == flows.ReasonAddressInvalid {
+		view.Email, view.EmailError = s.cookies.typed(c), problemFor(view.words, code, reason).Cause
+	} else {
+		view.Alert = alert(c, view.words)
 	}
-	status := http.StatusOK
-	switch {
-	case reason == flows.ReasonAddressInvalid:
-		view.EmailError = problemFor(code, reason).Cause
-	case code != "":
-		p := problemFor(code, reason)
-		p.RequestID = requestID(c)
-		view.Alert = &p
-	case c.QueryParam("csrf") != "":
-		p := problemFor("", "csrf")
-		view.Alert = &p
+	return s.show(c, http.StatusOK, "signin", view)
+}
+
+// offerMail fills in what a page says about sign-in by mail.
+func (s *server) offerMail(c echo.Context, view *signInView) {
+	if s.MagicLink == nil {
+		return
 	}
-	return s.show(c, status, "signin", view)
+	view.Mail, view.MailAction, view.MailDown = true, s.url("/signin/email", nil), s.MailHealthy() != nil
+	view.Email, view.CodePage = s.mailAttempt(c).Email, s.url("/verify-request", nil)
+	view.CodeWaits = view.Email != ""
+	if s.cookies.lastUsed(c) == "email" {
+		view.MailBadge = view.words.Text("signin.last")
+	}
+}
+
+// alert is what the query says went wrong, nil for nothing.
+func alert(c echo.Context, l *locale.Language) *problem {
+	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	if code == "" && c.QueryParam("csrf") != "" {
+		code, reason = "", "csrf"
+	} else if code == "" {
+		return nil
+	}
+	p := problemFor(l, code, reason)
+	p.RequestID = requestID(c)
+	return &p
+}
+
+// signedInAs is who has a session in this browser, "" for nobody or when that
+// cannot be told: the page works without the database.
+func (s *server) signedInAs(c echo.Context) string {
+	user, _, err := s.Sessions.Current(c.Request().Context(), s.cookies.session(c))
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(user.Email, user.Name, s.language(c).Text("signin.somebody"))
+}
+
+// wrongApp names a provider that refuses this browser because it is inside
+// another app, "" if there is none.
+func (s *server) wrongApp(c echo.Context) string {
+	if !inApp(c.Request().UserAgent()) {
+		return ""
+	}
+	for _, p := range s.OAuth.Providers {
+		if p.RefusesEmbedded() {
+			return p.Name()
+		}
+	}
+	return ""
+}
+
+// passesOn reports that whoever is sent here by the gate is signed in already
+// and only has to go back: the application's host has not seen the cookie yet.
+func (s *server) passesOn(c echo.Context, target string) bool {
+	u, err := url.Parse(target)
+	if s.Gate == nil || err != nil || u.Host == s.public.Host || !s.Gate.Rules.Knows(u.Hostname()) {
+		return false
+	}
+	_, _, err = s.Sessions.Current(c.Request().Context(), s.cookies.session(c))
+	return err == nil
 }
 
 // conflictPage leads somebody whose address or session stood in the way to the
-// way in that they had before; FinishLink does the rest.
+// way in that they had before; FinishLink does the rest. It may name that way:
+// whoever gets here has proven the address or is signed in.
 func (s *server) conflictPage(c echo.Context, pending flows.PendingLink) error {
 	view := conflictView{
-		page:         s.page("You have been here before"),
+		page:         s.page(c, "conflict.title"),
 		CSRF:         s.cookies.csrfToken(c),
 		ProviderName: s.providerName(pending.Provider),
+		TooOld:       pending.Email == "",
+		Email:        pending.Email,
 		Mail:         s.MagicLink != nil,
 		MailAction:   s.url("/signin/email", nil),
 	}
-	view.Providers, _ = s.buttons(c, pending.Provider)
+	if view.TooOld {
+		view.Title = view.words.Text("problem.session_too_old.title")
+	}
+	all, more := s.buttons(c, pending.Provider)
+	view.Providers = append(all, more...)
+	accounts, err := s.Sessions.Accounts(c.Request().Context(), pending.UserID)
+	if err != nil {
+		return s.show(c, http.StatusOK, "conflict", view)
+	}
+	used := slices.DeleteFunc(slices.Clone(view.Providers), func(b providerButton) bool {
+		return !slices.ContainsFunc(accounts, func(a store.Account) bool { return a.Provider == b.ID })
+	})
+	if len(used) > 0 || view.Mail {
+		view.Providers = used
+	}
+	var names []string
+	for _, b := range used {
+		names = append(names, b.Name)
+	}
+	view.Before = strings.Join(names, ", ")
 	return s.show(c, http.StatusOK, "conflict", view)
 }
 
@@ -76,16 +166,25 @@ func (s *server) foreignHost(target string) string {
 	return u.Host
 }
 
-// buttons are the providers but one, the one used last in front.
+// buttons are the providers but one. In front is the one that just failed, for
+// another try, or the one used last.
 func (s *server) buttons(c echo.Context, except string) (shown, more []providerButton) {
-	last := s.cookies.lastUsed(c)
+	last, embedded := s.cookies.lastUsed(c), inApp(c.Request().UserAgent())
+	first := last
+	if _, err := s.OAuth.Provider(c.QueryParam("provider")); err == nil && c.QueryParam("error") != "" {
+		first = c.QueryParam("provider")
+	}
 	var all []providerButton
 	for _, p := range s.OAuth.Providers {
 		if p.ID() == except {
 			continue
 		}
-		b := s.button(p)
+		b := s.button(c, p)
+		b.Blocked = embedded && p.RefusesEmbedded()
 		if b.LastUsed = p.ID() == last; b.LastUsed {
+			b.Badge = s.language(c).Text("signin.last")
+		}
+		if p.ID() == first {
 			all = append([]providerButton{b}, all...)
 		} else {
 			all = append(all, b)
@@ -97,8 +196,19 @@ func (s *server) buttons(c echo.Context, except string) (shown, more []providerB
 	return all, nil
 }
 
-func (s *server) button(p *providers.Client) providerButton {
-	return providerButton{ID: p.ID(), Name: p.Name(), Action: s.url("/signin/"+p.ID(), nil), Logo: s.logo(p.ID())}
+func (s *server) button(c echo.Context, p *providers.Client) providerButton {
+	b := providerButton{ID: p.ID(), Name: p.Name(), Label: s.language(c).Text("signin.with", "provider", p.Name()), Action: s.url("/signin/"+p.ID(), nil)}
+	b.Logo, b.LogoClass = s.logo(p.ID())
+	return b
+}
+
+// known is the id of a configured provider, "unknown" for whatever else stands
+// in a path: the log is not for others to write into.
+func (s *server) known(id string) string {
+	if _, err := s.OAuth.Provider(id); err != nil && id != "email" {
+		return "unknown"
+	}
+	return id
 }
 
 func (s *server) providerName(id string) string {
@@ -117,7 +227,7 @@ func (s *server) beginSignIn(c echo.Context) error {
 	target := s.returnTo(c, fields)
 	s.cookies.setReturnTo(c, target)
 	id := c.Param("provider")
-	entryOf(c).provider = id
+	entryOf(c).provider = s.known(id)
 	if id == "email" {
 		return s.beginMagicLink(c, fields, target)
 	}
@@ -153,7 +263,7 @@ func (s *server) linkingUser(c echo.Context) (int32, error) {
 // browser back to.
 func (s *server) completeOAuth(c echo.Context) error {
 	id, answer := c.Param("provider"), c.QueryParams()
-	entryOf(c).provider = id
+	entryOf(c).provider = s.known(id)
 	state := answer.Get("state")
 	if posted, ok := s.cookies.takeAnswer(c, state); ok {
 		answer = posted
@@ -221,6 +331,6 @@ func (s *server) enter(c echo.Context, fields url.Values, in flows.SignedIn) err
 		return err
 	}
 	s.cookies.renewCSRF(c)
-	entry.user = in.User.ID
+	entry.user, entry.signedIn = in.User.ID, true
 	return s.answer(c, fields, in.ReturnTo)
 }

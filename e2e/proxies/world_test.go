@@ -1,3 +1,5 @@
+//go:build e2e
+
 // Package proxies_test starts the configurations of docs/proxies, to the letter,
 // in the proxies they are for, between a client that writes what it likes and an
 // application that says what reached it, with a Gatepost and a Postgres of their

@@ -14,8 +14,8 @@ import (
 // that are not given hold for every request; of a list one has to hold.
 type Rule struct {
 	Name    string   // for people to recognise it by
-	Host    []string // exact, *.example.org, * or ~regular expression; may contain {user} or {group}
-	Path    []string // /prefix, =/exact or ~regular expression
+	Host    []string // exact, *.example.org, * or ~regular expression; may contain {user} or {group}, (?P<user>…) or (?P<group>…)
+	Path    []string // /prefix, =/exact or ~regular expression, in which the groups user and group are as in Host
 	Method  []string // GET includes HEAD
 	Network []string // CIDR, address, or the name of a network
 	Query   []Query  // every one has to hold
@@ -41,6 +41,7 @@ type Policy struct {
 	Groups   map[string][]Who
 	Rules    []Rule
 	Default  string // deny, signed-in or public, for what no rule speaks of; "" is deny
+	Tokens   *Who   // who may make access tokens; nil is nobody
 	// Providers are the ids that are configured.
 	Providers []string
 }
@@ -52,8 +53,10 @@ type Rules struct {
 	names  []string // of groups, sorted
 	rules  []rule
 	last   rule // the default
+	tokens *people
 	// What readings a decision has to tell apart.
 	usesPath, usesQuery, usesCase bool
+	methods                       []string // that rules name
 }
 
 type rule struct {
@@ -106,6 +109,7 @@ func Compile(p Policy) (*Rules, []Mistake) {
 		rules.rules = append(rules.rules, c.compileRule(fmt.Sprintf("rules[%d]", i), r))
 	}
 	rules.last = c.compileDefault(p.Default)
+	rules.tokens = c.compileWho("access_tokens.allow", p.Tokens)
 	for i, later := range rules.rules {
 		for j, earlier := range rules.rules[:i] {
 			if earlier.hides(later) {
@@ -115,10 +119,13 @@ func Compile(p Policy) (*Rules, []Mistake) {
 		}
 		rules.usesPath = rules.usesPath || len(later.paths) > 0
 		rules.usesQuery = rules.usesQuery || len(later.queries) > 0
+		rules.methods = append(rules.methods, later.Method...)
 		for _, text := range later.Path {
 			rules.usesCase = rules.usesCase || strings.ToLower(text) != text
 		}
 	}
+	slices.Sort(rules.methods)
+	rules.methods = slices.Compact(rules.methods)
 	return rules, c.mistakes
 }
 
@@ -415,4 +422,9 @@ func (r *Rules) GroupsOf(id Identity) []string {
 		}
 	}
 	return in
+}
+
+// MayMakeTokens reports whether id may make access tokens.
+func (r *Rules) MayMakeTokens(id Identity) bool {
+	return r.tokens != nil && id.signedIn() && r.tokens.include(id)
 }

@@ -70,7 +70,7 @@ func (w Who) compile(n names) (people, error) {
 	case w.All != nil && w.Any == nil && w.Atom == "":
 		return compileList(whoAll, w.All, n)
 	}
-	return people{}, fmt.Errorf("want one of: a name, a list, any: or all:")
+	return people{}, fmt.Errorf("want a name, a list, or a mapping with any or all")
 }
 
 // compileList refuses an empty list: «all of nothing» would be everybody.
@@ -177,19 +177,59 @@ func (p people) include(id Identity) bool {
 	return false
 }
 
-// words describe p for people, without naming whom it lets in.
+// Needs says whom a rule lets pass by the kind of people, and never by name:
+// whoever is refused must not learn who is not.
+type Needs string
+
+// The kinds of people.
+const (
+	NeedsSignedIn Needs = "signed-in"
+	NeedsGroup    Needs = "group"
+	NeedsProvider Needs = "provider"
+	NeedsDomain   Needs = "domain"
+	NeedsPeople   Needs = "people"
+)
+
+func (p people) needs() Needs {
+	switch p.kind {
+	case whoSignedIn:
+		return NeedsSignedIn
+	case whoGroup:
+		return NeedsGroup
+	case whoProvider:
+		return NeedsProvider
+	case whoDomain, whoSubdomains:
+		return NeedsDomain
+	}
+	return NeedsPeople
+}
+
+// words write p for the operator, as in the configuration.
 func (p people) words() string {
 	switch p.kind {
 	case whoEveryone:
-		return "everybody"
+		return everyone
 	case whoSignedIn:
-		return "everybody who is signed in"
-	case whoGroup:
-		return "members of a certain group"
+		return signedIn
+	case whoUser:
+		return "user:" + strconv.Itoa(int(p.id))
 	case whoProvider:
-		return "people with an account at a certain provider"
-	case whoDomain, whoSubdomains:
-		return "people with an address at a certain domain"
+		return "provider:" + p.text
+	case whoGroup:
+		return "group:" + p.text
+	case whoDomain:
+		return "@" + p.text
+	case whoSubdomains:
+		return "@*." + p.text
+	case whoAddress:
+		return p.text
 	}
-	return "certain people"
+	var of []string
+	for _, q := range p.of {
+		of = append(of, q.words())
+	}
+	if p.kind == whoAll {
+		return "all of (" + strings.Join(of, ", ") + ")"
+	}
+	return strings.Join(of, " or ")
 }

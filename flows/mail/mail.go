@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 var (
@@ -30,54 +32,56 @@ type Config struct {
 	Password    string
 	HelloName   string // "" is the domain of From
 	TemplateDir string // link.txt and link.html in it replace the built-in ones
+	Languages   *locale.Languages
 	CAFile      string // further roots for the server's certificate
 	QueueSize   int    // 0 is 1000
-	Attempts    int    // 0 is 5
 }
 
 // Link is one sign-in mail.
 type Link struct {
-	To      string // exactly one address, as flows.ParseAddress gives it
-	URL     string
-	Code    string // six digits
-	Site    string // host that the person signs in to
-	Expires time.Duration
+	To       string // exactly one address, as flows.ParseAddress gives it
+	URL      string
+	Code     string // six digits
+	Site     string // host that the person signs in to
+	Language string // tag of the language of whoever asked
+	Expires  time.Duration
 }
 
 // Mailer is a bounded queue and the connection to the server behind it.
 type Mailer struct {
 	smtp      *smtpClient
 	templates *templates
+	languages *locale.Languages
 	log       *slog.Logger
-	attempts  int
-	queue     chan job
+	queue     chan job // has room for every mail that is held
 	mu        sync.Mutex
 	closed    bool
+	held      int   // queued, under way, or waiting to be tried again
 	failing   error // of the last attempt; nil after a success
+	counts    Stats
 	pending   sync.WaitGroup
-	backoff   time.Duration // before the first repetition; doubles
+	backoff   time.Duration // before the first repetition; doubles up to maxBackoff
 }
 
+const maxBackoff = time.Minute
+
 type job struct {
-	link  Link
-	until time.Time
+	link    Link
+	until   time.Time
+	attempt int           // that failed
+	wait    time.Duration // before the next
 }
 
 // New refuses a configuration that cannot work: an unreadable template, an
-// unknown kind of TLS, clear text to another machine.
+// unknown kind of TLS, clear text to another machine. Its errors are
+// *ConfigError, joined.
 func New(c Config, log *slog.Logger) (*Mailer, error) {
 	s, err := newSMTPClient(c)
-	if err != nil {
+	t, templateErr := newTemplates(c.TemplateDir, c.Languages.Match(""))
+	if err := errors.Join(err, templateErr); err != nil {
 		return nil, err
 	}
-	t, err := newTemplates(c.TemplateDir)
-	if err != nil {
-		return nil, err
-	}
-	m := &Mailer{smtp: s, templates: t, log: log, attempts: c.Attempts, backoff: time.Second}
-	if m.attempts <= 0 {
-		m.attempts = 5
-	}
+	m := &Mailer{smtp: s, templates: t, languages: c.Languages, log: log, backoff: time.Second}
 	size := c.QueueSize
 	if size <= 0 {
 		size = 1000
@@ -93,13 +97,31 @@ func (m *Mailer) Send(l Link) error {
 	if m.closed {
 		return ErrClosed
 	}
-	select {
-	case m.queue <- job{l, time.Now().Add(l.Expires)}:
-		m.pending.Add(1)
-		return nil
-	default:
+	if m.held == cap(m.queue) {
+		m.counts.Refused++
 		return ErrQueueFull
 	}
+	m.held++
+	m.pending.Add(1)
+	m.queue <- job{link: l, until: time.Now().Add(l.Expires), wait: m.backoff}
+	return nil
+}
+
+// Stats are counts since the start, and what waits now.
+type Stats struct {
+	Sent    int // accepted by the server
+	Failed  int // given up
+	Refused int // not queued, because the queue was full
+	Queued  int
+}
+
+// Stats says how the queue does.
+func (m *Mailer) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.counts
+	s.Queued = m.held
+	return s
 }
 
 // Run sends what is queued until ctx ends, four mails at a time.
@@ -113,7 +135,6 @@ func (m *Mailer) Run(ctx context.Context) {
 					return
 				case j := <-m.queue:
 					m.deliver(ctx, j)
-					m.pending.Done()
 				}
 			}
 		})
@@ -133,7 +154,9 @@ func (m *Mailer) Drain(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%d mails were not sent", len(m.queue))
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return fmt.Errorf("%d mails were not sent", m.held)
 	}
 }
 
@@ -144,43 +167,55 @@ func (m *Mailer) Healthy() error {
 	return m.failing
 }
 
-// Check connects, negotiates TLS and authenticates, and sends nothing.
+// Check connects, negotiates TLS, authenticates and names the sender, which many
+// servers refuse first, and sends nothing.
 func (m *Mailer) Check(ctx context.Context) error {
 	session, err := m.smtp.open(ctx)
 	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if err := m.smtp.sender(session); err != nil {
 		return err
 	}
 	session.Quit()
 	return nil
 }
 
-// deliver tries until the mail is accepted, refused for good, or too late to be
-// of use.
+// SendNow sends l at once, past the queue, and says what came of it.
+func (m *Mailer) SendNow(ctx context.Context, l Link) error { return m.attempt(ctx, l) }
+
+// deliver tries once. A mail that was not accepted yet waits for its next
+// attempt beside the queue, so that a server which puts some off keeps no worker
+// from the others; it is over when it is too late to be of use (security M-15).
 func (m *Mailer) deliver(ctx context.Context, j job) {
-	wait := m.backoff
-	for attempt := 1; ; attempt++ {
-		err := m.attempt(ctx, j.link)
-		m.mu.Lock()
-		m.failing = err
-		if _, refused := errors.AsType[*refusedError](err); refused {
-			m.failing = nil // this recipient, not the server
-		}
-		m.mu.Unlock()
-		if err == nil {
-			return
-		}
-		last := permanent(err) || attempt >= m.attempts || time.Now().Add(wait).After(j.until)
-		m.log.Warn("sign-in mail not sent", "recipient", fingerprint(j.link.To), "attempt", attempt, "given_up", last, "err", err.Error())
-		if last {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		wait *= 2
+	err := m.attempt(ctx, j.link)
+	j.attempt++
+	last := err == nil || permanent(err) || time.Now().Add(j.wait).After(j.until)
+	m.mu.Lock()
+	m.failing = err
+	if refused, ok := errors.AsType[*refusedError](err); ok && refused.recipient {
+		m.failing = nil // the server is well
 	}
+	if last {
+		m.held--
+		if err == nil {
+			m.counts.Sent++
+		} else {
+			m.counts.Failed++
+		}
+	}
+	m.mu.Unlock()
+	if err != nil {
+		m.log.Warn("sign-in mail not sent", "recipient", fingerprint(j.link.To), "attempt", j.attempt, "given_up", last, "err", err.Error())
+	}
+	if last {
+		m.pending.Done()
+		return
+	}
+	wait := j.wait
+	j.wait = min(2*j.wait, maxBackoff)
+	time.AfterFunc(wait, func() { m.queue <- j })
 }
 
 func (m *Mailer) attempt(ctx context.Context, l Link) error {

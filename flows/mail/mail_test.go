@@ -10,13 +10,19 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"math/big"
+	"mime"
+	"mime/multipart"
 	"net"
 	"net/mail"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +30,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 // inbox is an SMTP server that answers as a test wants.
@@ -33,7 +41,9 @@ type inbox struct {
 	raw     []string
 	secure  bool
 	user    string
-	answers []error // to DATA, in turn; then nil
+	sender  error              // to MAIL FROM
+	rcpt    func(string) error // to RCPT TO; nil is nil
+	answers []error            // to DATA, in turn; then nil
 }
 
 type inboxSession struct {
@@ -57,10 +67,16 @@ func (s *inboxSession) Auth(string) (sasl.Server, error) {
 		return nil
 	}), nil
 }
-func (s *inboxSession) Mail(string, *smtp.MailOptions) error      { return nil }
-func (s *inboxSession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = to; return nil }
-func (s *inboxSession) Reset()                                    {}
-func (s *inboxSession) Logout() error                             { return nil }
+func (s *inboxSession) Mail(string, *smtp.MailOptions) error { return s.sender }
+func (s *inboxSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.to = to
+	if s.rcpt != nil {
+		return s.rcpt(to)
+	}
+	return nil
+}
+func (s *inboxSession) Reset()        {}
+func (s *inboxSession) Logout() error { return nil }
 func (s *inboxSession) Data(r io.Reader) error {
 	raw, _ := io.ReadAll(r)
 	s.mu.Lock()
@@ -127,11 +143,21 @@ func (b *inbox) listen(t *testing.T, mode string, cert tls.Certificate) string {
 	return listener.Addr().String()
 }
 
+func languages(t *testing.T) *locale.Languages {
+	t.Helper()
+	l, err := locale.Load("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func newMailer(t *testing.T, c Config) (*Mailer, *bytes.Buffer) {
 	t.Helper()
 	if c.From == "" {
 		c.From = "Gatepost <sign-in@gatepost.example>"
 	}
+	c.Languages = languages(t)
 	log := &bytes.Buffer{}
 	m, err := New(c, slog.New(slog.NewJSONHandler(log, nil)))
 	if err != nil {
@@ -214,6 +240,96 @@ func TestMessage(t *testing.T) {
 	}
 }
 
+// M-13, M-19: in every language both bodies carry the one link and the code, the
+// subject says where it leads, and nothing of the recipient is in any of it.
+func TestMessageInEveryLanguage(t *testing.T) {
+	m, _ := newMailer(t, Config{TLS: "none", Host: "127.0.0.1:25"})
+	subjects := map[string]string{}
+	for _, tag := range languages(t).Tags() {
+		l := link
+		l.Language = tag
+		raw, err := m.compose(l)
+		if err != nil {
+			t.Fatal(tag, err)
+		}
+		parsed, err := mail.ReadMessage(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatal(tag, err)
+		}
+		subject, err := new(mime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject"))
+		if err != nil || !strings.Contains(subject, l.Site) || strings.ContainsAny(parsed.Header.Get("Subject"), "\r\n") || subjects[subject] != "" {
+			t.Errorf("%s: subject %q like that of %q, %v", tag, subject, subjects[subject], err)
+		}
+		subjects[subject] = tag
+		if got := parsed.Header.Get("Content-Language"); got != tag {
+			t.Errorf("%s: Content-Language %q", tag, got)
+		}
+		bodies := readParts(t, parsed)
+		if len(bodies) != 2 {
+			t.Fatalf("%s: %d parts", tag, len(bodies))
+		}
+		text, markup := bodies["text/plain"], bodies["text/html"]
+		links := regexp.MustCompile(`https?://[^\s"<>]+`)
+		if found := links.FindAllString(text, -1); !slices.Equal(found, []string{l.URL}) {
+			t.Errorf("%s: links in the text: %v", tag, found)
+		}
+		if found := links.FindAllString(html.UnescapeString(markup), -1); !slices.Equal(found, []string{l.URL}) {
+			t.Errorf("%s: links in the HTML: %v", tag, found)
+		}
+		for kind, body := range bodies {
+			if !strings.Contains(body, "012 345") || strings.Contains(body, "ada@") || strings.Contains(body, "ZgotmplZ") {
+				t.Errorf("%s: %s is %s", tag, kind, body)
+			}
+		}
+		for _, want := range []string{`lang="` + tag + `"`, "prefers-color-scheme:dark", "display:none"} {
+			if !strings.Contains(markup, want) {
+				t.Errorf("%s: no %q", tag, want)
+			}
+		}
+		if len(raw) > 20<<10 {
+			t.Errorf("%s: %d bytes", tag, len(raw))
+		}
+	}
+}
+
+// readParts gives the bodies of a message by their kind.
+func readParts(t *testing.T, m *mail.Message) map[string]string {
+	t.Helper()
+	_, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodies := map[string]string{}
+	for parts := multipart.NewReader(m.Body, params["boundary"]); ; {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			return bodies
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, _, _ := mime.ParseMediaType(part.Header.Get("Content-Type"))
+		bodies[kind] += string(body)
+	}
+}
+
+// An operator's own template keeps its fields, and may use the texts.
+func TestTemplatesOfTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "link.txt"), []byte("{{.Site}} {{.URL}} {{.Code}} {{.Minutes}} {{.Subject}} {{.T \"letter.type\"}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := newMailer(t, Config{TLS: "none", Host: "127.0.0.1:25", TemplateDir: dir})
+	_, text, _, err := m.Parts(link)
+	if want := "auth.example.org " + link.URL + " 012 345 10 Sign in to auth.example.org Or type this code"; err != nil || !strings.HasPrefix(string(text), want) {
+		t.Errorf("%s %v", text, err)
+	}
+}
+
 // M-15: 4xx is tried again while the link is of use, 5xx is not.
 func TestRetries(t *testing.T) {
 	busy := &smtp.SMTPError{Code: 451, Message: "later, ada@example.org"}
@@ -226,7 +342,7 @@ func TestRetries(t *testing.T) {
 		healthy bool
 	}{
 		{"busy twice", []error{busy, busy}, time.Minute, 1, true},
-		{"always busy", []error{busy, busy, busy, busy, busy, busy}, time.Minute, 0, false},
+		{"busy ten times", []error{busy, busy, busy, busy, busy, busy, busy, busy, busy, busy}, time.Minute, 1, true},
 		{"refused", []error{never}, time.Minute, 0, true},
 		{"too late", []error{busy}, 0, 0, false},
 	} {
@@ -249,11 +365,105 @@ func TestRetries(t *testing.T) {
 			if to, _ := b.got(); len(to) != tt.sent || (m.Healthy() == nil) != tt.healthy {
 				t.Errorf("sent %d, healthy %v", len(to), m.Healthy())
 			}
+			if got := m.Stats(); got != (Stats{Sent: tt.sent, Failed: 1 - tt.sent}) {
+				t.Errorf("counted %+v", got)
+			}
 			if strings.Contains(log.String(), "ada@") || strings.Contains(log.String(), "token=") { // X-3
 				t.Errorf("the log says %s", log)
 			}
 			if err := m.Send(link); !errors.Is(err, ErrClosed) {
 				t.Errorf("after Drain: %v", err)
+			}
+		})
+	}
+}
+
+// M-15: mails that a server puts off keep nobody else waiting, and leave when
+// it takes them.
+func TestPutOffMailsStandAside(t *testing.T) {
+	var mu sync.Mutex
+	opens := time.Now().Add(time.Second)
+	b := &inbox{rcpt: func(to string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if strings.HasPrefix(to, "grey") && time.Now().Before(opens) {
+			return &smtp.SMTPError{Code: 450, Message: "come back later"}
+		}
+		return nil
+	}}
+	m, _ := newMailer(t, Config{TLS: "none", Host: b.listen(t, "plain", tls.Certificate{}), QueueSize: 9})
+	m.backoff = 100 * time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go m.Run(ctx)
+	send := func(to string) error {
+		l := link
+		l.To = to
+		return m.Send(l)
+	}
+	for i := range 8 {
+		if err := send(fmt.Sprintf("grey%d@example.org", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := send("ada@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if to, _ := b.got(); len(to) > 0 {
+			if to[0] != "ada@example.org" || time.Now().After(opens) {
+				t.Errorf("ada's mail waited behind those put off: %v", to)
+			}
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	// Those that wait count as queued.
+	if err := errors.Join(send("grey8@example.org"), send("grey9@example.org")); !errors.Is(err, ErrQueueFull) {
+		t.Errorf("a queue of nine held more: %v", err)
+	}
+	end, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := m.Drain(end); err == nil || !strings.Contains(err.Error(), "mails were not sent") {
+		t.Errorf("drained too early: %v", err)
+	}
+	end, cancel = context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := m.Drain(end); err != nil {
+		t.Error(err)
+	}
+	if to, _ := b.got(); len(to) < 9 {
+		t.Errorf("%d mails, want all", len(to))
+	}
+}
+
+// A server that refuses us refuses everybody: that is no matter of one
+// recipient, and gatepost check tells it.
+func TestServerRefusesUs(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		b       *inbox
+		healthy bool
+		checks  bool
+	}{
+		{"the sender", &inbox{sender: &smtp.SMTPError{Code: 553, Message: "not yours"}}, false, false},
+		{"without authentication", &inbox{sender: &smtp.SMTPError{Code: 530, Message: "authenticate first"}}, false, false},
+		{"without authentication, said late", &inbox{rcpt: func(string) error { return &smtp.SMTPError{Code: 530, Message: "authenticate first"} }}, false, true},
+		{"one recipient", &inbox{rcpt: func(string) error { return &smtp.SMTPError{Code: 550, Message: "unknown"} }}, true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := newMailer(t, Config{TLS: "none", Host: tt.b.listen(t, "plain", tls.Certificate{})})
+			m.held++
+			m.pending.Add(1)
+			m.deliver(t.Context(), job{link: link, until: time.Now().Add(time.Minute), wait: time.Second})
+			if (m.Healthy() == nil) != tt.healthy {
+				t.Errorf("healthy: %v", m.Healthy())
+			}
+			if err := m.Check(t.Context()); (err == nil) != tt.checks {
+				t.Errorf("check: %v", err)
+			}
+			if m.held != 0 {
+				t.Error("tried again")
 			}
 		})
 	}
@@ -276,6 +486,9 @@ func TestMuteServer(t *testing.T) {
 	if err := m.Send(link); !errors.Is(err, ErrQueueFull) {
 		t.Errorf("full queue: %v", err)
 	}
+	if got := m.Stats(); got != (Stats{Refused: 1, Queued: 2}) {
+		t.Errorf("counted %+v", got)
+	}
 }
 
 func TestRefusedConfigurations(t *testing.T) {
@@ -283,7 +496,13 @@ func TestRefusedConfigurations(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "link.txt"), []byte("{{.Name}}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	misnamed := t.TempDir()
+	if err := os.WriteFile(filepath.Join(misnamed, "links.txt"), []byte("{{.URL}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]Config{
+		"template that is none":   {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: misnamed},
+		"no such folder":          {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: filepath.Join(dir, "none")},
 		"no sender":               {Host: "127.0.0.1:25"},
 		"two senders":             {From: "a@b.org, c@d.org", Host: "127.0.0.1:25"},
 		"no port":                 {From: "a@b.org", Host: "mail.example.org"},
@@ -291,6 +510,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		"unknown kind of TLS":     {From: "a@b.org", Host: "mail.example.org:25", TLS: "ssl"},
 		"field that is not there": {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: dir},
 	} {
+		c.Languages = languages(t)
 		if _, err := New(c, slog.Default()); err == nil {
 			t.Errorf("%s: accepted", name)
 		}

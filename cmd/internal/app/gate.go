@@ -1,7 +1,6 @@
 package app
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -20,6 +19,15 @@ type GateConfig struct {
 	Groups   map[string][]Who `yaml:"groups"`
 	Rules    []RuleConfig     `yaml:"rules"`
 	Default  string           `yaml:"default"`
+	// AccessTokens are bearer tokens that people make for their programs.
+	AccessTokens AccessTokensConfig `yaml:"access_tokens"`
+}
+
+// AccessTokensConfig says who may make access tokens, and what kind.
+type AccessTokensConfig struct {
+	Allow   *Who          `yaml:"allow"` // nobody by default
+	MaxLife time.Duration `yaml:"max_life"`
+	PerUser int           `yaml:"per_user"`
 }
 
 // RuleConfig is one rule; the first that speaks of a request decides.
@@ -84,7 +92,7 @@ func (w *Who) UnmarshalYAML(n *yaml.Node) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("line %d: want a name such as group:admins, a list of them, or one of any: and all:", n.Line)
+	return fmt.Errorf("line %d: want a name such as group:admins, a list of them, or a mapping with any or all", n.Line)
 }
 
 func plain(list []Who) []gate.Who {
@@ -99,8 +107,8 @@ func plain(list []Who) []gate.Who {
 func (c GateConfig) on() bool { return len(c.Rules) > 0 }
 
 // policy is c in the words of package gate.
-func (c Config) policy() (gate.Policy, error) {
-	p := gate.Policy{Networks: map[string][]string{}, Groups: map[string][]gate.Who{}, Default: c.Gate.Default}
+func (c Config) policy() (gate.Policy, []gate.Mistake) {
+	p := gate.Policy{Networks: map[string][]string{}, Groups: map[string][]gate.Who{}, Default: c.Gate.Default, Tokens: (*gate.Who)(c.Gate.AccessTokens.Allow)}
 	for _, pc := range c.Providers {
 		p.Providers = append(p.Providers, pc.ID)
 	}
@@ -110,7 +118,7 @@ func (c Config) policy() (gate.Policy, error) {
 	for name, list := range c.Gate.Groups {
 		p.Groups[name] = plain(list)
 	}
-	var mistakes []error
+	var mistakes []gate.Mistake
 	for i, r := range c.Gate.Rules {
 		rule := gate.Rule{Name: r.Name, Host: r.Host, Path: r.Path, Method: r.Method, Network: r.Network, Allow: (*gate.Who)(r.Allow), Deny: (*gate.Who)(r.Deny)}
 		for _, q := range r.Query {
@@ -121,44 +129,39 @@ func (c Config) policy() (gate.Policy, error) {
 		case "next":
 			rule.Next = true
 		default:
-			mistakes = append(mistakes, fmt.Errorf("gate.rules[%d].else: %q: want deny or next", i, r.Else))
+			mistakes = append(mistakes, gate.Mistake{Key: fmt.Sprintf("rules[%d].else", i), Text: fmt.Sprintf("%q: want deny or next", r.Else)})
 		}
 		switch r.Preflight {
 		case "", "deny":
 		case "allow":
 			rule.Preflight = true
 		default:
-			mistakes = append(mistakes, fmt.Errorf("gate.rules[%d].preflight: %q: want deny or allow", i, r.Preflight))
+			mistakes = append(mistakes, gate.Mistake{Key: fmt.Sprintf("rules[%d].preflight", i), Text: fmt.Sprintf("%q: want deny or allow", r.Preflight)})
 		}
 		p.Rules = append(p.Rules, rule)
 	}
-	return p, errors.Join(mistakes...)
+	return p, mistakes
 }
 
-// rules compiles the policy; the error lists every mistake.
-func (c Config) rules() (*gate.Rules, error) {
-	p, err := c.policy()
-	if err != nil {
-		return nil, err
-	}
-	rules, mistakes := gate.Compile(p)
-	for _, m := range mistakes {
-		err = errors.Join(err, fmt.Errorf("gate.%s: %s", m.Key, m.Text))
-	}
-	return rules, err
+// rules compiles the policy, and says everything that is wrong with it.
+func (c Config) rules() (*gate.Rules, []gate.Mistake) {
+	p, mistakes := c.policy()
+	rules, more := gate.Compile(p)
+	return rules, append(mistakes, more...)
 }
 
 // gate wires the gate.
 func (c Config) gate(sessions *flows.Sessions, keys flows.Keys) (*flows.Gate, error) {
-	rules, err := c.rules()
-	if err != nil {
-		return nil, err
+	rules, mistakes := c.rules()
+	if len(mistakes) > 0 {
+		return nil, fmt.Errorf("gate.%s: %s", mistakes[0].Key, mistakes[0].Text)
 	}
 	signer, err := gate.NewSigner(strings.TrimSuffix(c.PublicURL, "/"), keys.Derive("assertion", 32))
 	if err != nil {
 		return nil, err
 	}
-	return &flows.Gate{Sessions: sessions, Rules: rules, Signer: signer, Now: time.Now}, nil
+	return &flows.Gate{Sessions: sessions, Rules: rules, Signer: signer, Now: time.Now,
+		Tokens: flows.AccessTokens{MaxLife: c.Gate.AccessTokens.MaxLife, PerUser: c.Gate.AccessTokens.PerUser}}, nil
 }
 
 // returnTo are the origins that a sign-in may lead to: the listed ones and the

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/flows/mail"
 	"github.com/gatepost/gatepost/providers"
 	"github.com/gatepost/gatepost/store"
@@ -34,11 +35,19 @@ func NewLogger(c LogConfig, w io.Writer) *slog.Logger {
 	if level.UnmarshalText([]byte(c.Level)) != nil {
 		level = slog.LevelInfo
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: inUTC}
 	if c.Format == "text" {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// inUTC keeps a machine's time zone out of the log (security X-4).
+func inUTC(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		a.Value = slog.TimeValue(a.Value.Time().UTC())
+	}
+	return a
 }
 
 // parts are what a configuration becomes.
@@ -48,6 +57,7 @@ type parts struct {
 	mailer   *mail.Mailer // nil without mail
 	clients  []*providers.Client
 	sessions *flows.Sessions
+	metrics  *metrics
 	handler  http.Handler
 }
 
@@ -69,12 +79,16 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.clients, err = c.clients(log); err != nil {
 		return nil, err
 	}
+	languages, err := locale.Load(c.Pages.Locales, c.Pages.Languages)
+	if err != nil {
+		return nil, err
+	}
 	public, err := url.Parse(c.PublicURL)
 	if err != nil {
 		return nil, err
 	}
 	if c.Mail.Host != "" {
-		if p.mailer, err = mail.New(c.Mail.config(), log); err != nil {
+		if p.mailer, err = mail.New(c.Mail.config(languages), log); err != nil {
 			return nil, err
 		}
 	}
@@ -82,18 +96,30 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	lifetimes := store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}
-	p.cache = store.NewCache(p.store, c.Database.direct(), cachedSessions, lifetimes)
+	p.cache = store.NewCache(p.store, cachedSessions, lifetimes)
+	p.cache.Warn = func(err error) {
+		log.Warn("sign-outs elsewhere are not heard of; every check asks the database", "err", err.Error())
+	}
 	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes}
+	p.metrics = newMetrics(p)
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
-		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, FormOrigins: append(c.returnTo(), c.FormOrigins...),
-		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log,
+		SiteName: c.Pages.SiteName, Logo: c.Pages.Logo, Stylesheet: c.Pages.Stylesheet, Contact: c.Pages.Contact, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
+		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log, Observe: p.metrics.observe,
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Now: time.Now},
+	}
+	if len(c.Cookie.Sites) > 0 {
+		w.Handover = &flows.Handover{Store: p.store, Sessions: p.sessions, Keys: keys, Now: time.Now}
+		for _, s := range c.Cookie.Sites {
+			w.Sites = append(w.Sites, web.Site{URL: s.URL, Domain: strings.TrimPrefix(s.Domain, ".")})
+			w.FormOrigins = append(w.FormOrigins, s.URL)
+		}
 	}
 	if c.Gate.on() {
 		if w.Gate, err = c.gate(p.sessions, keys); err != nil {
 			return nil, err
 		}
+		w.Compat = c.Compat
 	}
 	for _, cidr := range c.TrustedProxies {
 		prefix, err := netip.ParsePrefix(cidr)
@@ -105,7 +131,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.mailer != nil {
 		w.MailHealthy, w.MailFrom = p.mailer.Healthy, c.Mail.From
 		w.MagicLink = &flows.MagicLink{
-			Store: p.store, Sessions: p.sessions, Keys: keys, Send: p.mailer.Send, Site: public.Host,
+			Store: p.store, Sessions: p.sessions, Keys: keys, Send: p.mailer.Send, Site: public.Host, Bind: c.Mail.Bind == bindBrowser,
 			URL: func(token string) string {
 				return w.PublicURL + c.BasePath + "/callback/email?token=" + url.QueryEscape(token)
 			},
@@ -119,16 +145,8 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 
 func (c Config) clients(log *slog.Logger) ([]*providers.Client, error) {
 	var clients []*providers.Client
-	for _, pc := range c.Providers {
-		params := map[string]string{}
-		for name, v := range pc.Params {
-			params[name] = string(v)
-		}
-		client, err := providers.New(providers.Config{
-			ID: pc.ID, Type: pc.Type, Name: pc.Name, ClientID: pc.ClientID, ClientSecret: string(pc.ClientSecret), Params: params,
-			Scopes: pc.Scopes, AuthParams: pc.AuthParams, Override: pc.Override, TrustEmail: pc.TrustEmail,
-			AllowPrivateNetwork: pc.AllowPrivateNetwork, CAFile: pc.CAFile,
-		}, providers.HTTPOptions{Dev: c.Dev, Log: log})
+	for _, p := range c.Providers {
+		client, err := c.client(p, log)
 		if err != nil {
 			return nil, err
 		}
@@ -137,8 +155,20 @@ func (c Config) clients(log *slog.Logger) ([]*providers.Client, error) {
 	return clients, nil
 }
 
-func (m MailConfig) config() mail.Config {
-	return mail.Config{From: m.From, Host: m.Host, TLS: m.TLS, Username: m.Username, Password: string(m.Password), HelloName: m.Hello, TemplateDir: m.Templates, CAFile: m.CAFile}
+func (c Config) client(p ProviderConfig, log *slog.Logger) (*providers.Client, error) {
+	params := map[string]string{}
+	for name, v := range p.Params {
+		params[name] = string(v)
+	}
+	return providers.New(providers.Config{
+		ID: p.ID, Type: p.Type, Name: p.Name, ClientID: p.ClientID, ClientSecret: string(p.ClientSecret), Params: params,
+		Scopes: p.Scopes, AuthParams: p.AuthParams, Offline: p.Offline, Override: p.Override, TrustEmail: p.TrustEmail,
+		AllowedDomains: p.AllowedDomains, AllowedTenants: p.AllowedTenants, AllowPrivateNetwork: p.AllowPrivateNetwork, CAFile: p.CAFile,
+	}, providers.HTTPOptions{Dev: c.Dev, Contact: c.PublicURL, Log: log})
+}
+
+func (m MailConfig) config(languages *locale.Languages) mail.Config {
+	return mail.Config{Languages: languages, From: m.From, Host: m.Host, TLS: m.TLS, Username: m.Username, Password: string(m.Password), HelloName: m.Hello, TemplateDir: m.Templates, CAFile: m.CAFile}
 }
 
 func (d DatabaseConfig) options() store.Options {
@@ -174,7 +204,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		admin := newServer(ready.handler())
 		adminListener, err := net.Listen("tcp", c.AdminListen)
 		if err != nil {
-			return fmt.Errorf("listen for health checks: %w", err)
+			return fmt.Errorf("admin_listen: %w", err)
 		}
 		go func() { failed <- admin.Serve(adminListener) }()
 		defer admin.Close()
@@ -183,7 +213,10 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		go p.mailer.Run(background)
 	}
 	go p.cache.Run(background)
+	go warnOfTables(background, c.Database, log)
+	go p.watchClock(background, log)
 	go sweep(background, p.store, log)
+	discover(background, p.clients, log)
 	log.Info("serving", "public_url", c.PublicURL, "listen", listener.Addr().String())
 	select {
 	case err := <-failed:
@@ -206,6 +239,26 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 func newServer(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 32 << 10}
+}
+
+// warnOfTables says once what every sign-in would fail for. It refuses nothing: a
+// database that is away at the start may be back a moment later.
+func warnOfTables(ctx context.Context, d DatabaseConfig, log *slog.Logger) {
+	err := store.CheckSchema(ctx, d.direct(), d.Schema)
+	if _, differs := errors.AsType[*store.SchemaError](err); differs {
+		log.Error("the tables are not as they must be", "err", withNextStep(err).Error())
+	}
+}
+
+// discover has the providers' metadata fetched, without waiting for it.
+func discover(ctx context.Context, clients []*providers.Client, log *slog.Logger) {
+	for _, c := range clients {
+		go func() {
+			if err := c.Discover(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("provider cannot be used yet; it is asked again when somebody signs in", "provider", c.ID(), "err", err.Error())
+			}
+		}()
+	}
 }
 
 func sweep(ctx context.Context, s *store.Store, log *slog.Logger) {
