@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 3s
 
-.PHONY: bench bench-gate dev docs test check e2e vuln fuzz build parts postgres
+.PHONY: bench bench-gate dev docs test check e2e e2e-traefik vuln fuzz build parts postgres
 
 dev: postgres
 	go run ./cmd/gatepost-dev
@@ -27,6 +27,12 @@ e2e:
 	go test -tags e2e -run '^TestReal' ./cmd/internal/app
 	go test -tags e2e ./e2e/proxies
 	cd e2e && npm ci --ignore-scripts --no-audit --no-fund && node --test
+
+# The same tests of proxies with a real Traefik, which is built the first time
+# (10 to 25 minutes); records anew what Traefik asks.
+e2e-traefik: postgres
+	@bash .ci/parts.sh proxies
+	GATEPOST_E2E_TRAEFIK=$$(bash .ci/traefik.sh) go test -tags e2e -count=1 -timeout 20m ./e2e/proxies -record
 
 check:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }

@@ -75,6 +75,7 @@ type commands struct {
 		URL string `placeholder:"URL" help:"What to ask; by default /healthz where GATEPOST_ADMIN_LISTEN says."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
 	ProxyConfig proxyConfig `cmd:"" help:"Print the configuration of a reverse proxy for the gate's hosts."`
+	Probe       probeProxy  `cmd:"" help:"Play a hostile client against your own proxy; see docs/proxies."`
 	Version     struct{}    `cmd:"" help:"Print the version."`
 }
 
@@ -111,6 +112,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return report(stderr, health(ctx, cmp.Or(c.Health.URL, healthURL(environ))))
 	case "providers", "providers <id>":
 		return showProviders(c, environ, stdout, stderr)
+	case "probe <url>":
+		return report(stderr, c.Probe.run(ctx, stdout))
 	}
 	if c.Config != nil && *c.Config == "" {
 		fmt.Fprintln(stderr, "gatepost: --config names no file")

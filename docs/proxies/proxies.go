@@ -31,7 +31,7 @@ var Example = Site{
 	Listen: "443",
 }
 
-//go:embed nginx.conf Caddyfile haproxy.cfg haproxy.lua apache.conf apache.lua
+//go:embed nginx.conf Caddyfile haproxy.cfg haproxy.lua apache.conf apache.lua traefik.yaml traefik-static.yaml envoy.yaml
 var files embed.FS
 
 // parts are the files of each proxy; the first is the main one.
@@ -40,10 +40,12 @@ var parts = map[string][]string{
 	"caddy":   {"Caddyfile"},
 	"haproxy": {"haproxy.cfg", "haproxy.lua"},
 	"apache":  {"apache.conf", "apache.lua"},
+	"traefik": {"traefik.yaml", "traefik-static.yaml"},
+	"envoy":   {"envoy.yaml"},
 }
 
 // Kinds are the proxies that there are texts for.
-var Kinds = []string{"nginx", "caddy", "haproxy", "apache"}
+var Kinds = []string{"nginx", "caddy", "haproxy", "apache", "traefik", "envoy"}
 
 // Config is the main text for a proxy.
 func Config(kind string, s Site) (string, error) { return Part(kind, "", s) }
@@ -73,13 +75,41 @@ func render(file string, s Site) (string, error) {
 	if err := s.validate(); err != nil {
 		return "", err
 	}
-	t, err := template.New(file).Delims("<<", ">>").Funcs(template.FuncMap{"join": strings.Join}).ParseFS(files, file)
+	t, err := template.New(file).Delims("<<", ">>").Funcs(funcs).ParseFS(files, file)
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
 	err = t.Execute(&b, s)
 	return b.String(), err
+}
+
+var funcs = template.FuncMap{
+	"join": strings.Join, "traefik": traefikRule,
+	"host": func(addr string) string { host, _, _ := net.SplitHostPort(addr); return host },
+	"port": func(addr string) string { _, port, _ := net.SplitHostPort(addr); return port },
+}
+
+// traefikRule matches hosts; a wildcard is an expression there.
+func traefikRule(hosts []string) string {
+	var all []string
+	for _, h := range hosts {
+		if rest, wild := strings.CutPrefix(h, "*"); wild {
+			all = append(all, "HostRegexp(`^[a-z0-9.-]+"+strings.ReplaceAll(rest, ".", "[.]")+"$`)")
+		} else {
+			all = append(all, "Host(`"+h+"`)")
+		}
+	}
+	return strings.Join(all, " || ")
+}
+
+// Stripped are the headers that a client may not send, where a proxy has to be
+// told each.
+func (s Site) Stripped() []string {
+	return []string{"remote-user", "remote-email", "remote-name", "remote-groups", "x-auth-request-user", "x-auth-request-email", "x-auth-request-preferred-username", "x-auth-request-groups",
+		"x-auth-request-access-token", "x-gatepost-assertion", "x-original-url", "x-original-uri", "x-original-method", "x-rewrite-url", "x-forwarded-uri", "x-forwarded-method", "x-forwarded-prefix",
+		"x-forwarded-port", "x-forwarded-host", "x-forwarded-user", "x-forwarded-email", "x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-access-token", "x-real-ip", "forwarded",
+		"remote.user", "remote.email", "remote.name", "remote.groups", "x.auth.request.user", "x.auth.request.email", "x.auth.request.preferred.username", "x.auth.request.groups", "x.gatepost.assertion"}
 }
 
 // Port and Address are the two halves of Listen.

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // Every page shows the text that proxy-config prints, to the letter.
@@ -30,9 +32,33 @@ func TestPagesShowTheTexts(t *testing.T) {
 	}
 }
 
+// The texts in YAML are YAML, with several hosts and a wildcard, too.
+func TestTextsAreYAML(t *testing.T) {
+	s := Example
+	s.Hosts = []string{"a.example.com", "*.b.example.com"}
+	for kind, files := range parts {
+		for _, file := range files {
+			if filepath.Ext(file) != ".yaml" {
+				continue
+			}
+			text, err := Part(kind, file, s)
+			var v any
+			if err == nil {
+				err = yaml.Unmarshal([]byte(text), &v)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
+}
+
 func language(file string) string {
 	switch filepath.Ext(file) {
 	case ".yaml":
+		if file == "traefik-static.yaml" {
+			return "yml"
+		}
 		return "yaml"
 	case ".lua":
 		return "lua"

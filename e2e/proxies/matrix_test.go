@@ -26,11 +26,6 @@ func page(target string, header ...string) request {
 	return request{target: target, header: append([]string{"Accept", acceptHTML}, header...)}
 }
 
-func with(r request, header ...string) request {
-	r.header = append(header[:len(header):len(header)], r.header...)
-	return r
-}
-
 // A browser is led from the page to sign-in and back to it, and the application
 // learns who it is.
 func TestSignInThroughProxy(t *testing.T) {

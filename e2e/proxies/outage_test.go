@@ -132,6 +132,7 @@ func TestOutages(t *testing.T) {
 	everywhere("the database is stopped", func(t *testing.T, p *proxy) {
 		var a answer
 		for end := time.Now().Add(3 * time.Second); a.status != http.StatusServiceUnavailable && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			var err error
 			if a, err = p.try(asked[0]); err != nil {
 				t.Errorf("%s: %v", p.kind, err)
 			}

@@ -23,10 +23,10 @@ var rooms = map[string][]string{
 	"flows":            {"store", "providers", "flows/mail", "flows/gate"},
 	"web":              {"flows", "flows/gate", "flows/locale", "store", "providers"},
 	"cmd/internal/app": {"web", "flows", "flows/gate", "flows/locale", "flows/mail", "store", "providers"},
-	"cmd/gatepost":     {"cmd/internal/app", "store", "docs/proxies"},
+	"cmd/gatepost":     {"cmd/internal/app", "cmd/internal/probe", "store", "docs/proxies"},
 	"cmd/gatepost-dev": {"cmd/internal/app", "store", "store/devpg", "flows/mail/devmail", "providers", "providers/devidp"},
 	"store/devpg":      {}, "store/storetest": {"store", "store/devpg"}, "flows/mail/devmail": {}, "providers/devidp": {"providers"},
-	"docs/proxies": {}, "e2e/proxies": {},
+	"docs/proxies": {}, "e2e/proxies": {}, "cmd/internal/probe": {},
 	"bench": {}, "bench/gate": {"flows", "store", "store/devpg"},
 }
 
