@@ -74,7 +74,7 @@ type Plan struct {
 	Sizes      []Size
 	Twins      []Twin
 	Unverified Unverified
-	WayBack    string // of an earlier adoption, as kept in gatepost.adoptions
+	WayBack    string // SQL, of an earlier adoption, as kept in gatepost.adoptions
 	WayBackAt  time.Time
 
 	source *source
