@@ -237,6 +237,7 @@ func TestAdoptRefuses(t *testing.T) {
 		{"an account twice", "pg_adapter", `INSERT INTO accounts ("userId", type, provider, "providerAccountId") VALUES (9, 'oauth', 'github', '12345')`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "1 accounts that are there twice"},
 		{"no such column", "prisma", `ALTER TABLE "Session" DROP expires`, store.AdoptOptions{Schema: "sign_in"}, store.DialectNone, "has no column like expires"},
 		{"no twins", "v3_documented", "", store.AdoptOptions{Merge: []store.Merge{{User: 1, Into: 2}}}, store.DialectShipped, "do not have the same address"},
+		{"our own role", "v3_documented", "", store.AdoptOptions{Views: store.ViewsOptions{Only: true, Role: "gatepost"}}, store.DialectShipped, "gatepost is the role of this connection"},
 		{"somebody's schema", "v3_documented", "CREATE SCHEMA nextauth_v3", store.AdoptOptions{Views: store.ViewsOptions{Make: true}}, store.DialectShipped, "nextauth_v3 is there and not ours"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -25,6 +25,7 @@ type views struct {
 	exist                  bool // as ours
 	taken                  bool // the schema is somebody else's
 	roleExists, roleOurs   bool
+	roleIsMine             bool // we are connected as it
 }
 
 func findViews(ctx context.Context, tx pgx.Tx, o ViewsOptions) (v views, err error) {
@@ -58,6 +59,9 @@ func findViews(ctx context.Context, tx pgx.Tx, o ViewsOptions) (v views, err err
 	if err != nil {
 		return v, err
 	}
+	if v.roleIsMine, err = one[bool](ctx, tx, "SELECT current_user = $1", v.role); err != nil {
+		return v, err
+	}
 	v.roleOurs, err = one[bool](ctx, tx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1 AND shobj_description(oid, 'pg_authid') = $2)", v.role, viewsMark)
 	return v, err
 }
@@ -77,6 +81,8 @@ func (v views) make(base string, shipped bool, o ViewsOptions) (steps []Step, bl
 		return nil, ""
 	case v.taken:
 		return nil, fmt.Sprintf("the schema %s is there and not ours; name another by --views-schema", v.schema)
+	case v.roleIsMine: // its search_path would lead Gatepost to the views too
+		return nil, fmt.Sprintf("%s is the role of this connection; the views are for another: name the site's by --views-role", v.role)
 	}
 	schema, role := quoted(v.schema), quoted(v.role)
 	n := documentedNames

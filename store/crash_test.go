@@ -105,11 +105,13 @@ func kill(t *testing.T, dir string) {
 // Postgres is killed while tables are adopted: they are as before or adopted,
 // with every row, and never in between.
 func TestKilledWhileAdopting(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ files, schema, rows string }{
 		{"v3_synchronized", "public", `INSERT INTO users (name, email) SELECT 'n', n || '@example.org' FROM generate_series(1, 2000) n; INSERT INTO accounts (compound_id, user_id, provider_type, provider_id, provider_account_id) SELECT n, n, 'oauth', 'github', n FROM generate_series(1, 2000) n`},
 		{"prisma", "sign_in", `INSERT INTO "User" (id, email, "updatedAt") SELECT n, n || '@example.org', now() FROM generate_series(1, 2000) n; INSERT INTO "Account" ("userId", type, provider, "providerAccountId") SELECT n, 'oauth', 'github', 'a' || n FROM generate_series(1, 2000) n`},
 	} {
 		t.Run(tt.files, func(t *testing.T) {
+			t.Parallel()
 			dir, err := os.MkdirTemp("", "gatepost-crash-")
 			if err != nil {
 				t.Fatal(err)

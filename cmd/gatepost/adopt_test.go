@@ -28,6 +28,7 @@ func site(t *testing.T, files ...string) string {
 
 // What the command says and how it ends, from the plan to the way back.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	v3, prisma, typeorm, odd := site(t, "v3_synchronized", "v3_rows"), site(t, "prisma"), site(t, "typeorm"), site(t, "v3_documented")
 	exec(t, v3, "INSERT INTO users (name, email) VALUES ('Ada', 'ADA@example.org')")
 	exec(t, odd, "ALTER TABLE users ADD admin boolean")
@@ -69,6 +70,7 @@ func TestAdopt(t *testing.T) {
 // The command is killed at any moment: nothing is half done, and done again it
 // goes through.
 func TestAdoptKilled(t *testing.T) {
+	t.Parallel()
 	url := site(t, "v3_synchronized")
 	exec(t, url, "INSERT INTO users (name, email) SELECT 'n', n || '@example.org' FROM generate_series(1, 3000) n; INSERT INTO sessions (user_id, expires, session_token, access_token) SELECT n, now(), n, n FROM generate_series(1, 3000) n")
 	before, err := store.TakeFingerprint(t.Context(), url, "", nil)
