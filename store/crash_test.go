@@ -101,3 +101,89 @@ func kill(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// Postgres is killed while tables are adopted: they are as before or adopted,
+// with every row, and never in between.
+func TestKilledWhileAdopting(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ files, schema, rows string }{
+		{"v3_synchronized", "public", `INSERT INTO users (name, email) SELECT 'n', n || '@example.org' FROM generate_series(1, 2000) n; INSERT INTO accounts (compound_id, user_id, provider_type, provider_id, provider_account_id) SELECT n, n, 'oauth', 'github', n FROM generate_series(1, 2000) n`},
+		{"prisma", "sign_in", `INSERT INTO "User" (id, email, "updatedAt") SELECT n, n || '@example.org', now() FROM generate_series(1, 2000) n; INSERT INTO "Account" ("userId", type, provider, "providerAccountId") SELECT n, 'oauth', 'github', 'a' || n FROM generate_series(1, 2000) n`},
+	} {
+		t.Run(tt.files, func(t *testing.T) {
+			t.Parallel()
+			dir, err := os.MkdirTemp("", "gatepost-crash-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			os.Chmod(dir, 0o755)
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			pg, err := devpg.Start(t.Context(), devpg.Options{Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { pg.Stop() }()
+			schema, err := os.ReadFile(filepath.Join("testdata", "adopt", tt.files+".sql"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec(t, pg.URL(), string(schema)+tt.rows)
+			before := dump(t, pg.URL())
+			o := store.AdoptOptions{URL: pg.URL(), Schema: tt.schema, From: "public"}
+			start := time.Now()
+			whole := adopted(t, o)
+			took := time.Since(start)
+			exec(t, pg.URL(), planned(t, o).WayBack)
+			exec(t, pg.URL(), "DROP SCHEMA gatepost CASCADE; DROP SCHEMA IF EXISTS sign_in")
+			outcomes := map[store.Dialect]int{}
+			for round := range 3 {
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					store.Adopt(t.Context(), o, func(store.Plan) error { return nil })
+				}()
+				time.Sleep(took * time.Duration(2*round+1) / 6)
+				kill(t, dir)
+				<-done
+				pg.Stop()
+				pg = startAgain(t, dir)
+				p := planned(t, o)
+				outcomes[p.Dialect]++
+				if p.Dialect != store.DialectDocumented {
+					if diff := lineDiff(before, dump(t, pg.URL())); diff != "" {
+						t.Fatalf("half done: %s", diff)
+					}
+					continue
+				}
+				now, err := store.TakeFingerprint(t.Context(), pg.URL(), tt.schema, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := whole.Diff(now); len(diff) > 0 {
+					t.Fatal(diff)
+				}
+				exec(t, pg.URL(), p.WayBack)
+				exec(t, pg.URL(), "DROP SCHEMA gatepost CASCADE; DROP SCHEMA IF EXISTS sign_in")
+			}
+			if outcomes[store.DialectDocumented] == 3 {
+				t.Error("every adoption was done before Postgres was killed")
+			}
+			t.Logf("one takes %s; found afterwards: %v", took, outcomes)
+		})
+	}
+}
+
+// startAgain waits for what the killed server's processes still do: one in the
+// middle of a statement holds the memory that the next server needs.
+func startAgain(t *testing.T, dir string) *devpg.Server {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		pg, err := devpg.Start(t.Context(), devpg.Options{Dir: dir})
+		if err == nil {
+			return pg
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}

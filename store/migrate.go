@@ -30,7 +30,7 @@ func (e *SchemaError) Error() string {
 // A MigrateReport says what Migrate did, one line each; empty for nothing.
 type MigrateReport struct{ Done []string }
 
-const migrateLock = 7283460112344
+const takeMigrateLock = "SELECT pg_advisory_xact_lock(7283460112344)"
 
 // Migrate brings the schema to the newest migration, in one transaction and
 // under a lock, so that replicas may all run it. Tables that are there already
@@ -50,14 +50,7 @@ func Migrate(ctx context.Context, url, schema string) (report MigrateReport, err
 }
 
 func migrate(ctx context.Context, tx pgx.Tx, schema string) (report MigrateReport, err error) {
-	quoted := pgx.Identifier{schema}.Sanitize()
-	for _, sql := range []string{
-		fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrateLock),
-		"CREATE SCHEMA IF NOT EXISTS " + quoted,
-		"CREATE SCHEMA IF NOT EXISTS gatepost",
-		"CREATE TABLE IF NOT EXISTS gatepost.migrations (schema text NOT NULL, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (schema, name))",
-		"SET LOCAL search_path = " + quoted,
-	} {
+	for _, sql := range append([]string{takeMigrateLock}, bookkeeping(schema)...) {
 		if _, err := tx.Exec(ctx, sql); err != nil {
 			return report, err
 		}
@@ -78,6 +71,18 @@ func migrate(ctx context.Context, tx pgx.Tx, schema string) (report MigrateRepor
 	}
 	return report, compareSchema(ctx, tx, schema)
 }
+
+// bookkeeping is what stands before any change to schema.
+func bookkeeping(schema string) []string {
+	return []string{
+		"CREATE SCHEMA IF NOT EXISTS " + quoted(schema),
+		"CREATE SCHEMA IF NOT EXISTS gatepost",
+		"CREATE TABLE IF NOT EXISTS gatepost.migrations (schema text NOT NULL, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (schema, name))",
+		"SET LOCAL search_path = " + quoted(schema),
+	}
+}
+
+func quoted(names ...string) string { return pgx.Identifier(names).Sanitize() }
 
 func applyOnce(ctx context.Context, tx pgx.Tx, schema, name string) (done string, err error) {
 	var applied, present bool
@@ -158,30 +163,35 @@ type querier interface {
 }
 
 func compareSchema(ctx context.Context, q querier, schema string) error {
-	found, err := describeTables(ctx, q, schema)
+	found, err := describeTables(ctx, q, schema, tableNames)
 	if err != nil {
 		return err
 	}
-	var diff strings.Builder
-	for _, line := range documented {
-		if !slices.Contains(found, line) {
-			diff.WriteString("- " + line + "\n")
-		}
-	}
-	for _, line := range found {
-		if !slices.Contains(documented, line) {
-			diff.WriteString("+ " + line + "\n")
-		}
-	}
-	if diff.Len() > 0 {
-		return &SchemaError{strings.TrimSuffix(diff.String(), "\n"), len(found) == 0}
+	if diff := differences(documented, found); diff != "" {
+		return &SchemaError{diff, len(found) == 0}
 	}
 	return nil
 }
 
-// describeTables writes what stands in the catalogue about the four tables, one
+// differences marks what is only in want by -, and what is only in got by +.
+func differences(want, got []string) string {
+	var diff []string
+	for _, line := range want {
+		if !slices.Contains(got, line) {
+			diff = append(diff, "- "+line)
+		}
+	}
+	for _, line := range got {
+		if !slices.Contains(want, line) {
+			diff = append(diff, "+ "+line)
+		}
+	}
+	return strings.Join(diff, "\n")
+}
+
+// describeTables writes what stands in the catalogue about these tables, one
 // sorted line a thing.
-func describeTables(ctx context.Context, q querier, schema string) ([]string, error) {
+func describeTables(ctx context.Context, q querier, schema string, names []string) ([]string, error) {
 	rows, err := q.Query(ctx, `
 	WITH t AS (SELECT c.oid, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY($2))
@@ -197,7 +207,7 @@ func describeTables(ctx context.Context, q querier, schema string) ([]string, er
 		SELECT t.relname || ' constraint ' || c.conname || ' ' || pg_get_constraintdef(c.oid) FROM t JOIN pg_constraint c ON c.conrelid = t.oid WHERE c.contype <> 'n'
 		UNION ALL
 		SELECT t.relname || ' trigger ' || g.tgname FROM t JOIN pg_trigger g ON g.tgrelid = t.oid WHERE NOT g.tgisinternal
-	) lines ORDER BY line`, schema, tableNames)
+	) lines ORDER BY line`, schema, names)
 	if err != nil {
 		return nil, err
 	}

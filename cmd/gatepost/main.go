@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -36,8 +38,22 @@ type commands struct {
 
 	Serve   struct{} `cmd:"" help:"Serve sign-in and sessions."`
 	Migrate struct{} `cmd:"" help:"Create the four tables, or accept them where they are."`
-	Check   struct{} `cmd:"" help:"Try configuration, database, schema, providers and mail."`
-	Keys    struct {
+	Adopt   struct {
+		Apply       bool            `help:"Do what is printed; without it, nothing is changed."`
+		From        string          `placeholder:"SCHEMA" help:"Where an Auth.js adapter's tables are; by default public."`
+		Views       bool            `help:"Views by which an unmodified NextAuth v3 goes on working."`
+		ViewsOnly   bool            `help:"The views, and the tables as they are for now."`
+		DropViews   bool            `help:"Remove the views, and the role that was made for them."`
+		ViewsSchema string          `default:"nextauth_v3" placeholder:"SCHEMA" help:"Where the views are; by default nextauth_v3."`
+		ViewsRole   string          `placeholder:"ROLE" help:"Whom the views are for; by default a role named as their schema, made where it is missing."`
+		Merge       map[int32]int32 `placeholder:"USER=INTO" help:"Put everything of the first user to the second, who has the same address."`
+		LowerCase   bool            `help:"Write addresses in lower case where nobody else has them so."`
+		LockTimeout time.Duration   `default:"3s" help:"How long to wait for each lock."`
+		Fingerprint string          `placeholder:"FILE" help:"Write what rows there are to a file that holds none of them."`
+		Verify      string          `placeholder:"FILE" help:"Compare the rows with such a file."`
+	} `cmd:"" help:"Take over the tables of a NextAuth site, or say how."`
+	Check struct{} `cmd:"" help:"Try configuration, database, schema, providers and mail."`
+	Keys  struct {
 		New struct{} `cmd:"" help:"Print a new key."`
 	} `cmd:"" help:"Keys that sign and seal."`
 	Providers struct {
@@ -173,6 +189,8 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 		return c.ProxyConfig.print(config, stdout)
 	case "migrate":
 		return app.Migrate(ctx, config, stdout)
+	case "adopt":
+		return app.Adopt(ctx, config, c.adoption(), stdout)
 	case "why <method> <url>":
 		w := c.Why
 		return app.Why(ctx, config, app.Question{As: w.As, Session: w.Session, From: w.From, Method: w.Method, URL: w.URL}, stdout)
@@ -188,6 +206,18 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	}
 	defer s.Close()
 	return administer(ctx, command, c, s, stdout)
+}
+
+func (c commands) adoption() app.Adoption {
+	a := c.Adopt
+	var merges []store.Merge
+	for _, user := range slices.Sorted(maps.Keys(a.Merge)) {
+		merges = append(merges, store.Merge{User: user, Into: a.Merge[user]})
+	}
+	return app.Adoption{
+		Apply: a.Apply, From: a.From, Merge: merges, LowerCase: a.LowerCase, LockTimeout: a.LockTimeout, Fingerprint: a.Fingerprint, Verify: a.Verify,
+		Views: store.ViewsOptions{Make: a.Views, Only: a.ViewsOnly, Drop: a.DropViews, Schema: a.ViewsSchema, Role: a.ViewsRole},
+	}
 }
 
 const mostUsers = 100

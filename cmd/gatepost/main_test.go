@@ -21,7 +21,12 @@ import (
 	"github.com/gatepost/gatepost/store/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("GATEPOST_AS_COMMAND") != "" { // a process that a test may kill
+		os.Exit(run(context.Background(), os.Args[1:], slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "GATEPOST_AS_") }), os.Stdout, os.Stderr))
+	}
+	storetest.Main(m)
+}
 
 // environ is a whole configuration on that database, and further variables.
 func environ(url string, more ...string) []string {

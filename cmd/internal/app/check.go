@@ -43,7 +43,7 @@ func withNextStep(err error) error {
 	case differs.Missing:
 		return fmt.Errorf("%w; run «gatepost migrate», which creates them", err)
 	}
-	return fmt.Errorf("%w\nGatepost changes no table that is there: alter them until nothing differs, or name another database.schema", err)
+	return fmt.Errorf("%w\nGatepost changes no table that is there: if NextAuth made them, «gatepost adopt» says how they become these; else alter them until nothing differs, or name another database.schema", err)
 }
 
 // report prints a line for each thing that was tried.

@@ -1,0 +1,9 @@
+-- NextAuth v3 with a column of the site's own, and foreign keys.
+CREATE TABLE users (id SERIAL PRIMARY KEY, name varchar, email varchar UNIQUE, email_verified timestamptz, image varchar, admin boolean, created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE accounts (id SERIAL PRIMARY KEY, compound_id varchar NOT NULL UNIQUE, user_id integer NOT NULL REFERENCES users (id), provider_type varchar NOT NULL, provider_id varchar NOT NULL, provider_account_id varchar NOT NULL, refresh_token text, access_token text, access_token_expires timestamptz, created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE sessions (id SERIAL PRIMARY KEY, user_id integer NOT NULL REFERENCES users (id), expires timestamptz NOT NULL, session_token varchar NOT NULL UNIQUE, access_token varchar NOT NULL UNIQUE, created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE verification_requests (id SERIAL PRIMARY KEY, identifier varchar NOT NULL, token varchar NOT NULL UNIQUE, expires timestamptz NOT NULL, created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT now());
+INSERT INTO users (name, email, email_verified) VALUES ('Ada', 'Ada@Example.org', '2026-02-03 04:05:06.789Z'), ('Bob', 'bob@example.org', NULL), ('Cy', NULL, NULL);
+INSERT INTO accounts (compound_id, user_id, provider_type, provider_id, provider_account_id, access_token, access_token_expires) VALUES ('x', 1, 'oauth', 'github', '12345', 'at', to_timestamp(1770000000)), ('y', 2, 'oidc', 'google', 'sub', NULL, NULL);
+INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES (1, '2099-01-01', 'token-of-ada', encode(sha256('1'), 'hex')), (2, '2099-01-02', 'token-of-bob', encode(sha256('2'), 'hex'));
+INSERT INTO verification_requests (identifier, token, expires) VALUES ('new@example.org', 'hash', '2099-01-01');
