@@ -10,7 +10,7 @@ import (
 const assertionReuse = time.Minute
 
 // maxAssertions are kept, about 600 bytes each.
-const maxAssertions = 8192
+const maxAssertions = 6000
 
 // An assertion is a token of gate.Signer, for what was known of a person.
 type assertion struct {

@@ -13,11 +13,11 @@ const (
 	maxTrust     = 5 * time.Second // what another program deleted without a word is noticed by then
 	unknownTrust = time.Second     // how long a token that nobody has is remembered as that
 	maxUnknown   = 10_000
-	maxHot       = 4096 // entries that are ready to be handed out
+	maxHot       = 2048 // entries that are ready to be handed out
 	maxBatch     = 64   // checks that share a statement
 	maxWorkers   = 2    // statements under way at once
 	maxWaiting   = 10_000
-	patience     = 2500 * time.Millisecond // of those who wait: every check is answered within 3 s (security X-10)
+	patience     = 2 * time.Second // of those who wait: every check is answered within 3 s (security X-10)
 )
 
 // Cache answers which session a token is of from memory. An entry dies when its
@@ -141,7 +141,7 @@ func (c *Cache) Check(ctx context.Context, by Token, token string) (*Entry, erro
 	case f == nil:
 		return nil, fmt.Errorf("check session: %w (too many are waiting)", ErrUnavailable)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithDeadline(ctx, now.Add(patience))
 	defer cancel()
 	select {
 	case <-f.done:
@@ -164,6 +164,7 @@ func (c *Cache) recall(key cacheKey, by Token, token string, now time.Time) (*En
 		return e, nil
 	}
 	if checked, until, ok := c.cold.find(key); ok && now.Before(until) && c.Trusted() {
+		checked.Session.SessionToken = token // of which key is the hash, and only those are in cold
 		e := &Entry{Checked: checked, cache: c, generation: c.generation.Load(), until: until}
 		c.heat(key, e)
 		return e, nil
@@ -213,9 +214,9 @@ func (c *Cache) work() {
 		for i, f := range batch {
 			tokens[i] = f.token
 		}
-		generation := c.generation.Load()
+		generation, asked := c.generation.Load(), time.Now()
 		found, err := c.store.Check(context.Background(), by, tokens, c.lifetimes)
-		c.land(batch, by, found, err, generation)
+		c.land(batch, by, found, err, generation, asked)
 	}
 }
 
@@ -248,11 +249,10 @@ func (c *Cache) take() (batch []*flight, by Token) {
 // land gives a batch its answers, and remembers them where nothing has ended
 // since they were read: what was read before a sign-out must not be believed
 // after it.
-func (c *Cache) land(batch []*flight, by Token, found []Checked, err error, generation uint64) {
-	now := time.Now()
+func (c *Cache) land(batch []*flight, by Token, found []Checked, err error, generation uint64, asked time.Time) {
 	byToken := make(map[string]*Entry, len(found))
 	for _, checked := range found {
-		e := &Entry{Checked: checked, cache: c, generation: generation, until: now.Add(maxTrust)}
+		e := &Entry{Checked: checked, cache: c, generation: generation, until: asked.Add(maxTrust)}
 		if checked.Session.Expires.Before(e.until) {
 			e.until = checked.Session.Expires
 		}
@@ -264,6 +264,7 @@ func (c *Cache) land(batch []*flight, by Token, found []Checked, err error, gene
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := time.Now()
 	for _, f := range batch {
 		f.entry, f.err = byToken[f.token], err
 		if err == nil {

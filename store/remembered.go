@@ -1,14 +1,13 @@
 package store
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"time"
 )
 
-// remembered keeps checked sessions as bytes: no pointer for the collector to
-// follow, about 150 bytes each. They are written one after the other and never
+// remembered keeps what session tokens were answered with as bytes: no pointer
+// for the collector to follow, about 130 bytes each, without the token, which
+// whoever asks has. They are written one after the other and never
 // changed; the older half goes as one when there are too many or when all of it
 // is past maxTrust, so that nothing is ever searched for what to drop.
 type remembered struct {
@@ -77,20 +76,12 @@ func (r *remembered) find(key cacheKey) (c Checked, until time.Time, ok bool) {
 	return in.checked(), until, true
 }
 
-// appendChecked writes c. Moments are written as what lies between them.
+// appendChecked writes c without its tokens. Moments are written as what lies between them.
 func appendChecked(b []byte, c Checked) []byte {
 	u, s := c.User, c.Session
 	base := u.CreatedAt.UnixMicro()
 	moment := func(t time.Time) { b = binary.AppendVarint(b, t.UnixMicro()-base) }
 	text := func(t string) { b = append(binary.AppendUvarint(b, uint64(len(t))), t...) }
-	token := func(t string) { // most are hashes in hex
-		if raw, err := hex.DecodeString(t); err == nil && len(raw) == sha256.Size && hex.EncodeToString(raw) == t {
-			b = append(append(b, 1), raw...)
-			return
-		}
-		b = append(b, 0)
-		text(t)
-	}
 	for _, n := range []int64{int64(u.ID), int64(s.ID), int64(s.UserID), base} {
 		b = binary.AppendVarint(b, n)
 	}
@@ -106,8 +97,6 @@ func appendChecked(b []byte, c Checked) []byte {
 		b = append(b, 1)
 		moment(*u.EmailVerified)
 	}
-	token(s.SessionToken)
-	token(s.AccessToken)
 	b = binary.AppendUvarint(b, uint64(len(c.Providers)))
 	for _, p := range c.Providers {
 		text(p)
@@ -138,13 +127,6 @@ func (f *fields) take(n int) string {
 
 func (f *fields) text() string { return f.take(f.count()) }
 
-func (f *fields) token() string {
-	if f.take(1) == "\x01" {
-		return hex.EncodeToString([]byte(f.take(sha256.Size)))
-	}
-	return f.text()
-}
-
 func (f *fields) checked() (c Checked) {
 	u, s := &c.User, &c.Session
 	u.ID, s.ID, s.UserID = int32(f.number()), int32(f.number()), int32(f.number())
@@ -157,7 +139,6 @@ func (f *fields) checked() (c Checked) {
 		verified := moment()
 		u.EmailVerified = &verified
 	}
-	s.SessionToken, s.AccessToken = f.token(), f.token()
 	c.Providers = make([]string, f.count())
 	for i := range c.Providers {
 		c.Providers[i] = f.text()

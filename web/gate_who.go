@@ -26,7 +26,7 @@ type seen struct {
 
 type sealedKey [16]byte
 
-const maxSeen = 4096
+const maxSeen = 2048
 
 func newSeen(most int) *seen { return &seen{most: most, who: map[sealedKey]*flows.Person{}} }
 

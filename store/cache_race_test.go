@@ -1,0 +1,272 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gatepost/gatepost/store"
+	"github.com/gatepost/gatepost/store/storetest"
+)
+
+// A wire stands between a store and Postgres and may hold back what the server
+// has already answered: the moment in which what was read goes stale.
+type wire struct {
+	listener net.Listener
+	mu       sync.Mutex
+	held     *sync.Cond
+	hold     bool
+	delay    time.Duration
+	pending  atomic.Int64 // answers held back
+}
+
+// wired gives the DSN of the same database through a new wire.
+func wired(t *testing.T, dsn string) (*wire, string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{}
+	w.held = sync.NewCond(&w.mu)
+	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	network, server := "tcp", u.Host
+	if dir := u.Query().Get("host"); dir != "" {
+		network, server = "unix", dir+"/.s.PGSQL.5432"
+	}
+	go func() {
+		for {
+			client, err := w.listener.Accept()
+			if err != nil {
+				return
+			}
+			backend, err := net.Dial(network, server)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go func() { io.Copy(backend, client); backend.Close() }()
+			go w.answers(client, backend)
+		}
+	}()
+	t.Cleanup(func() { w.listener.Close(); w.release() })
+	q := u.Query()
+	q.Del("host")
+	q.Set("sslmode", "disable")
+	u.Host, u.RawQuery = w.listener.Addr().String(), q.Encode()
+	return w, u.String()
+}
+
+func (w *wire) answers(client, backend net.Conn) {
+	defer client.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := backend.Read(buf)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		delay := w.delay
+		w.pending.Add(1)
+		for w.hold {
+			w.held.Wait()
+		}
+		w.pending.Add(-1)
+		w.mu.Unlock()
+		if delay > 0 {
+			time.Sleep(rand.N(delay))
+		}
+		if _, err := client.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (w *wire) block() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold = true
+}
+
+func (w *wire) release() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold = false
+	w.held.Broadcast()
+}
+
+// slowCache is a cache whose checks go over a wire, and a store that does not.
+func slowCache(t *testing.T, sessions int) (w *wire, c *store.Cache, direct *store.Store, dsn string) {
+	t.Helper()
+	dsn = storetest.URL(t)
+	w, slow := wired(t, dsn)
+	direct = storetest.OpenWith(t, store.Options{URL: dsn})
+	c = store.NewCache(storetest.OpenWith(t, store.Options{URL: slow}), dsn, 1000, lifetimes)
+	ctx, stop := context.WithCancel(context.Background())
+	t.Cleanup(stop)
+	go c.Run(ctx)
+	eventually(t, "LISTEN is up", c.Trusted)
+	exec(t, dsn, "INSERT INTO users (name) VALUES ('Ada')")
+	exec(t, dsn, fmt.Sprintf(`INSERT INTO sessions (user_id, expires, session_token, access_token)
+		SELECT 1, now() + interval '30 days', 's' || i, 'a' || i FROM generate_series(0, %d) i`, sessions))
+	return w, c, direct, dsn
+}
+
+// S-5, F-9: a check that begins after Forget has returned never succeeds by an
+// answer that was read before, whichever token it asks by, and whatever else was
+// forgotten meanwhile.
+func TestForgetBeatsAnswersOnTheWay(t *testing.T) {
+	w, c, _, dsn := slowCache(t, 40)
+	ctx := t.Context()
+	n := 0
+	for _, tt := range []struct {
+		name   string
+		by     store.Token
+		before func() // that session's end
+	}{
+		{"by session token", store.SessionToken, func() {}},
+		{"by access token", store.AccessToken, func() {}},
+		{"by session token, after another ended", store.SessionToken, func() { c.Forget("somebody else's") }},
+		{"by access token, after another ended", store.AccessToken, func() { c.Forget("somebody else's") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for range 5 {
+				n++
+				session, token := fmt.Sprint("s", n), fmt.Sprint("s", n)
+				if tt.by == store.AccessToken {
+					token = fmt.Sprint("a", n)
+				}
+				w.block()
+				asked := make(chan error, 2)
+				go func() { _, err := c.Check(ctx, tt.by, token); asked <- err }()
+				eventually(t, "the row was read", func() bool { return w.pending.Load() > 0 })
+				tt.before()
+				exec(t, dsn, "DELETE FROM sessions WHERE session_token = '"+session+"'") // and no word but ours
+				c.Forget(session)
+				late := make(chan error, 1)
+				go func() { _, err := c.Check(ctx, tt.by, token); late <- err }()
+				time.Sleep(time.Millisecond)
+				w.release()
+				if err := <-asked; err != nil && !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("who asked before: %v", err)
+				}
+				if err := <-late; !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("who asked after: %v", err)
+				}
+				if e, err := c.Check(ctx, tt.by, token); !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("who asked when all had landed: %+v, %v", e, err)
+				}
+			}
+		})
+	}
+}
+
+// The same with nobody keeping order, and with entries that callers hold.
+func TestForgetBeatsEverybody(t *testing.T) {
+	const sessions = 300
+	w, c, direct, _ := slowCache(t, sessions)
+	w.delay = 3 * time.Millisecond
+	ctx := t.Context()
+	var over [sessions]atomic.Bool // set after Forget returned
+	var held [sessions]atomic.Pointer[store.Entry]
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 16 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				i, by, prefix := rand.IntN(sessions), store.SessionToken, "s"
+				if rand.IntN(3) == 0 {
+					by, prefix = store.AccessToken, "a"
+				}
+				wasOver := over[i].Load()
+				if e := held[i].Load(); e != nil && e.Live(time.Now()) && wasOver {
+					t.Errorf("session %d: an entry is live after its end", i)
+				}
+				e, err := c.Check(ctx, by, fmt.Sprint(prefix, i))
+				switch {
+				case err == nil && wasOver:
+					t.Errorf("session %d passes after its end", i)
+				case err == nil:
+					held[i].Store(e)
+				case !errors.Is(err, store.ErrNotFound):
+					t.Errorf("session %d: %v", i, err)
+				}
+			}
+		})
+	}
+	for i := range sessions {
+		if err := direct.EndSession(ctx, fmt.Sprint("s", i)); err != nil {
+			t.Error(err)
+		}
+		c.Forget(fmt.Sprint("s", i))
+		over[i].Store(true)
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond)
+	close(stop)
+	wg.Wait()
+}
+
+// X-10: a database that hangs is an answer within 3 s to each of 10,000 checks,
+// leaves nothing behind, and is asked again as soon as it is back.
+func TestCacheOfADatabaseThatHangs(t *testing.T) {
+	w, c, _, _ := slowCache(t, 10)
+	ctx := t.Context()
+	if _, err := c.Check(ctx, store.SessionToken, "s1"); err != nil {
+		t.Fatal(err)
+	}
+	before := runtime.NumGoroutine()
+	w.block()
+	for wave := range 2 {
+		var wg sync.WaitGroup
+		var longest atomic.Int64
+		for i := range 12_000 {
+			wg.Go(func() {
+				start := time.Now()
+				if _, err := c.Check(ctx, store.SessionToken, fmt.Sprint("made up ", wave, " ", i)); !errors.Is(err, store.ErrUnavailable) {
+					t.Errorf("got %v", err)
+				}
+				for took := int64(time.Since(start)); ; {
+					if old := longest.Load(); took <= old || longest.CompareAndSwap(old, took) {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Duration(longest.Load()); took > 3*time.Second {
+			t.Errorf("wave %d: somebody waited %v", wave, took)
+		}
+	}
+	w.release()
+	back := time.Now()
+	for {
+		_, err := c.Check(ctx, store.SessionToken, "s2")
+		if err == nil {
+			break
+		}
+		if time.Since(back) > 5*time.Second {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(back); took > 2*time.Second {
+		t.Errorf("answers came %v after the database was back", took)
+	}
+	eventually(t, "everybody has gone", func() bool { return runtime.NumGoroutine() < before+20 })
+}
