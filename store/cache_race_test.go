@@ -112,7 +112,7 @@ func slowCache(t *testing.T, sessions int) (w *wire, c *store.Cache, direct *sto
 	dsn = storetest.URL(t)
 	w, slow := wired(t, dsn)
 	direct = storetest.OpenWith(t, store.Options{URL: dsn})
-	c = store.NewCache(storetest.OpenWith(t, store.Options{URL: slow}), dsn, 1000, lifetimes)
+	c = store.NewCache(storetest.OpenWith(t, store.Options{URL: slow, DirectURL: dsn}), 1000, lifetimes)
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	go c.Run(ctx)

@@ -18,8 +18,8 @@ import (
 	"github.com/gatepost/gatepost/store/storetest"
 )
 
-// wire carries a store's connections to Postgres, until they fall silent.
-type wire struct {
+// A lossyWire carries a store's connections to Postgres, until they fall silent.
+type lossyWire struct {
 	net.Listener
 	mu     sync.Mutex
 	open   []net.Conn
@@ -27,13 +27,13 @@ type wire struct {
 	mute   bool            // new connections are taken and never answered
 }
 
-func newWire(t *testing.T, url string) (*wire, string) {
+func newLossyWire(t *testing.T, url string) (*lossyWire, string) {
 	t.Helper()
 	c, err := pgx.ParseConfig(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{}
+	w := &lossyWire{}
 	if w.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func newWire(t *testing.T, url string) (*wire, string) {
 	return w, fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=%s sslmode=disable", w.Addr().(*net.TCPAddr).Port, c.User, c.Database)
 }
 
-func (w *wire) carry(client net.Conn, network, address string) {
+func (w *lossyWire) carry(client net.Conn, network, address string) {
 	defer client.Close()
 	server, err := net.Dial(network, address)
 	if err != nil {
@@ -87,7 +87,7 @@ func (w *wire) carry(client net.Conn, network, address string) {
 }
 
 // fallSilent drops what Postgres says on all connections that there are.
-func (w *wire) fallSilent(newOnes bool) {
+func (w *lossyWire) fallSilent(newOnes bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mute = newOnes
@@ -98,7 +98,7 @@ func (w *wire) fallSilent(newOnes bool) {
 }
 
 // hangUp ends all connections, or closing a pool would wait for them.
-func (w *wire) hangUp() {
+func (w *lossyWire) hangUp() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.open {
@@ -123,20 +123,20 @@ func TestSignInWithoutAnswer(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		away   func(*testing.T, *wire, string)
+		away   func(*testing.T, *lossyWire, string)
 		signed bool
 		within time.Duration
 	}{
-		{"the answer is lost", func(_ *testing.T, w *wire, _ string) { w.fallSilent(false) }, true, 3 * time.Second},
-		{"the table is locked", func(t *testing.T, _ *wire, url string) { lock(t, url) }, false, 3 * time.Second},
+		{"the answer is lost", func(_ *testing.T, w *lossyWire, _ string) { w.fallSilent(false) }, true, 3 * time.Second},
+		{"the table is locked", func(t *testing.T, _ *lossyWire, url string) { lock(t, url) }, false, 3 * time.Second},
 		// Nothing was sent, so nothing is looked for.
-		{"no connection", func(_ *testing.T, w *wire, _ string) { time.Sleep(1100 * time.Millisecond); w.fallSilent(true) }, false, 2500 * time.Millisecond},
+		{"no connection", func(_ *testing.T, w *lossyWire, _ string) { time.Sleep(1100 * time.Millisecond); w.fallSilent(true) }, false, 2500 * time.Millisecond},
 	} {
 		for flow, do := range begin {
 			t.Run(tt.name+", "+flow, func(t *testing.T) {
 				t.Parallel()
 				url := storetest.URL(t)
-				w, through := newWire(t, url)
+				w, through := newLossyWire(t, url)
 				// A statement that is sent at once, and not after its plan.
 				s := storetest.OpenWith(t, store.Options{URL: through, MaxConns: 2, ExecMode: "exec"})
 				defer w.hangUp()

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
-	"unicode/utf8"
 )
 
 // AssertionTTL is how long an assertion is valid. It is short because nobody
@@ -66,6 +65,7 @@ func (s *Signer) JWKS() []byte { return s.jwks }
 
 // Sign asserts to the application at host, and to no other, that id asks.
 func (s *Signer) Sign(host string, id Identity, now time.Time) (string, error) {
+	id = id.told()
 	claims, err := json.Marshal(struct {
 		Issuer   string   `json:"iss"`
 		Audience string   `json:"aud"`
@@ -76,23 +76,12 @@ func (s *Signer) Sign(host string, id Identity, now time.Time) (string, error) {
 		IssuedAt int64    `json:"iat"`
 		Expires  int64    `json:"exp"`
 		ID       string   `json:"jti"`
-	}{s.issuer, host, strconv.Itoa(int(id.UserID)), id.Email, cut(id.Name, 255), id.Groups, now.Unix(), now.Add(AssertionTTL).Unix(), rand.Text()})
+	}{s.issuer, host, strconv.Itoa(int(id.UserID)), id.Email, id.Name, id.Groups, now.Unix(), now.Add(AssertionTTL).Unix(), rand.Text()})
 	if err != nil {
 		return "", err
 	}
 	signed := s.header + encode(claims)
 	return signed + "." + encode(ed25519.Sign(s.key, []byte(signed))), nil
-}
-
-// cut keeps the first most bytes of s, at a boundary of runes.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most]
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

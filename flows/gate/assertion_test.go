@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -29,8 +30,38 @@ func TestAttributes(t *testing.T) {
 			}
 		})
 	}
-	if got := (Identity{UserID: 7, Name: strings.Repeat("語", 255)}).Attributes().Name; len(got) > maxAttribute || len(got) < maxAttribute-9 {
-		t.Errorf("a long name became %d bytes", len(got))
+}
+
+// F-5, forward-auth rule 9: whatever people are called, the facts and the
+// assertion about them leave nginx's 4 KiB room for the rest, and no address is
+// ever cut.
+func TestFactsFitAnAnswer(t *testing.T) {
+	signer, err := NewSigner("https://"+strings.Repeat("a", 60)+".example.org", [][]byte{bytes.Repeat([]byte{1}, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var groups []string
+	for i := range 80 { // as many as maxGroups lets be
+		groups = append(groups, fmt.Sprintf("g%03d", i))
+	}
+	for _, name := range []string{"", "Ada Lovelace", strings.Repeat("x", 5000), strings.Repeat("語", 5000), strings.Repeat("\r", 5000), strings.Repeat("<", 5000), strings.Repeat("\xff", 5000), strings.Repeat("%", 5000)} {
+		for _, address := range []string{"", "ada@example.org", strings.Repeat("a", 64) + "@" + strings.Repeat("b", 185) + ".org", strings.Repeat("é", 120) + "@example.org"} {
+			for _, groups := range [][]string{nil, groups} {
+				id := Identity{UserID: 1 << 30, Email: address, Name: name, Groups: groups}
+				token, err := signer.Sign(strings.Repeat("h", 200), id, time.Now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				a := id.Attributes()
+				n := len(token) + len(a.User) + 2*(len(a.ID)+len(a.Email)+len(a.Name)+len(a.Groups))
+				if n > 3200 || a.Groups != strings.Join(groups, ",") || a.Email != "" && a.Email != printable(address) || a.Email == "" && a.User != a.ID {
+					t.Errorf("%.9q, %.9q, %d groups: %d bytes: %+v", name, address, len(groups), n, a)
+				}
+			}
+		}
+	}
+	if a := (Identity{UserID: 7, Email: "ada@example.org", Name: strings.Repeat("語", 255)}).Attributes(); len(a.Name) < 400 || a.Email == "" {
+		t.Errorf("there is room for more: %+v", a)
 	}
 }
 

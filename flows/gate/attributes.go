@@ -6,10 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxAttribute bounds one attribute, in bytes, so that all of them with the
-// assertion stay under the 4 KiB that nginx reads of an answer (forward-auth
-// rule 9, security F-5).
-const maxAttribute = 1024
+// maxTold bounds what all facts of one person cost in an answer, in bytes: each
+// is in up to three headers and in the assertion, and nginx reads no more than
+// 4 KiB (forward-auth rule 9, security F-5). The rest of an answer is below 1.1
+// KiB.
+const maxTold = 2400
 
 // Attributes are what an application is told of a person. Each is printable
 // ASCII: what is not, and the percent sign, is percent-encoded as UTF-8, so that
@@ -27,10 +28,11 @@ func (id Identity) Attributes() Attributes {
 	if !id.signedIn() {
 		return Attributes{}
 	}
+	id = id.told()
 	a := Attributes{
 		ID:     strconv.Itoa(int(id.UserID)),
 		Email:  printable(id.Email),
-		Name:   printable(strings.TrimSpace(id.Name)),
+		Name:   printable(id.Name),
 		Groups: strings.Join(id.Groups, ","),
 	}
 	if a.User = a.Email; a.User == "" {
@@ -39,23 +41,66 @@ func (id Identity) Attributes() Attributes {
 	return a
 }
 
-// printable encodes s rune by rune, and stops before it gets too long.
+// told is id with what there is room for. Groups have it always: who is in none
+// could be let in elsewhere. An address that does not fit is left out, since
+// half of one is somebody else's, and a name ends where it has to.
+func (id Identity) told() Identity {
+	left := maxTold
+	for _, group := range id.Groups {
+		left -= 4*len(group) + 6 // "…", in the assertion
+	}
+	if most := fits(id.Email, left); most < len(id.Email) {
+		id.Email = ""
+	} else {
+		left -= cost(id.Email)
+	}
+	id.Name = strings.TrimSpace(id.Name)
+	id.Name = id.Name[:fits(id.Name, left)]
+	return id
+}
+
+// fits is how many bytes of s cost no more than most, by whole runes.
+func fits(s string, most int) int {
+	i := 0
+	for i < len(s) {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		if most -= cost(s[i : i+size]); most < 0 {
+			break
+		}
+		i += size
+	}
+	return i
+}
+
+// cost is what s takes up in three headers and, as JSON in base64, in the
+// assertion.
+func cost(s string) (n int) {
+	if !utf8.ValidString(s) {
+		return 17 * len(s)
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= utf8.RuneSelf:
+			n += 11 // %XX each time, and itself
+		case c < ' ' || c == '%' || c == 0x7f || strings.IndexByte(`"\<>&`, c) >= 0:
+			n += 17 // %XX, and six bytes of \u00XX
+		default:
+			n += 5
+		}
+	}
+	return n
+}
+
+// printable encodes s byte by byte.
 func printable(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
-	for len(s) > 0 {
-		_, size := utf8.DecodeRuneInString(s)
-		if b.Len()+3*size > maxAttribute {
-			break
+	for i := range len(s) {
+		if c := s[i]; c >= ' ' && c <= '~' && c != '%' {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 		}
-		for i := range size {
-			if c := s[i]; c >= ' ' && c <= '~' && c != '%' {
-				b.WriteByte(c)
-			} else {
-				b.Write([]byte{'%', hex[c>>4], hex[c&15]})
-			}
-		}
-		s = s[size:]
 	}
 	return b.String()
 }

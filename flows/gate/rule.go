@@ -142,7 +142,7 @@ func (c *compiler) wrong(key string, err error) {
 var groupName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // maxGroups bounds what Remote-Groups can become, in bytes (forward-auth rule 9).
-const maxGroups = 1024
+const maxGroups = 400
 
 func (c *compiler) compileGroups(groups map[string][]Who) map[string]people {
 	length := 0
