@@ -63,7 +63,7 @@ func open(b *testing.B) (*store.Store, *store.Cache, *pgxpool.Pool) {
 		b.Fatal(err)
 	}
 	b.Cleanup(pool.Close)
-	cache := store.NewCache(s, url, 1000, lifetimes)
+	cache := store.NewCache(s, 1000, lifetimes)
 	ctx, stop := context.WithCancel(context.Background())
 	b.Cleanup(stop)
 	go cache.Run(ctx)

@@ -2,14 +2,12 @@
 // axe, and an independent OpenID provider against the product's own binary.
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import Provider from 'oidc-provider';
-import { artifacts, build, dir, freePorts, launch, run, start, stopAll } from './world.mjs';
+import { build, dir, freePorts, launch, run, start, stopAll } from './world.mjs';
+import { look } from './look.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 let browser, port, database;
 
 before(async () => {
@@ -26,17 +24,6 @@ after(async () => {
 });
 
 const at = (n, path = '/') => `http://localhost:${port + n}${path}`;
-
-// look takes a picture and asks axe, in light and in dark.
-async function look(page, name) {
-  for (const colorScheme of ['dark', 'light']) {
-    await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: `${artifacts}/${name}-${colorScheme}.png`, fullPage: true });
-    // Our own policy forbids scripts, so axe comes in through the debugger.
-    const found = await page.evaluate(`${axe}; axe.run(document).then((r) => r.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.target).join(' ')))`);
-    assert.deepEqual(found, [], `${name} in ${colorScheme}`);
-  }
-}
 
 test('a person signs in with a provider, sees who they are, and signs out', async () => {
   const page = await (await browser.newContext()).newPage();
@@ -99,6 +86,67 @@ test('a person types the code, and Apple posts its answer', async () => {
   await apple.getByRole('button', { name: 'Grace Hopper' }).click();
   await apple.getByRole('button', { name: 'Continue' }).click();
   await apple.getByRole('heading', { name: 'Grace Hopper' }).waitFor();
+});
+
+test('a person waits for a mail, in a browser without scripts that asks nobody else', async () => {
+  const context = await browser.newContext({ javaScriptEnabled: false, reducedMotion: 'reduce' });
+  const page = await context.newPage();
+  const asked = new Set();
+  context.on('request', (r) => asked.add(new URL(r.url()).host));
+  await page.goto(at(0, '/auth/signin?callbackUrl=' + encodeURIComponent(at(1, '/'))));
+  await page.getByLabel('Email address').fill('kate@gmail.com');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.getByRole('link', { name: 'Open Gmail' }).getAttribute('target'), '_blank');
+  await page.getByText('ask again in 30 seconds').waitFor();
+  await page.getByRole('button', { name: 'Send it again' }).press('Enter'); // not with a mouse, which waits
+  await page.getByText('give the mail a moment').waitFor();
+  await page.getByRole('link', { name: 'Wrong address?' }).click();
+  assert.equal(await page.getByLabel('Email address').inputValue(), 'kate@gmail.com');
+  await page.getByRole('link', { name: 'Enter the code' }).click();
+  const { links } = await (await fetch(at(2, '/latest.json?to=kate@gmail.com'))).json();
+  const tab = await context.newPage();
+  await tab.goto(links[0]);
+  await tab.getByText('You are about to sign in to localhost:').waitFor();
+  await tab.getByRole('button', { name: 'Sign in' }).click();
+  await tab.getByRole('heading', { name: 'Hello, kate@gmail.com' }).waitFor();
+  await page.reload();
+  await page.getByRole('heading', { name: 'Hello, kate@gmail.com' }).waitFor();
+  assert.deepEqual([...asked].sort(), [`localhost:${port}`, `localhost:${port + 1}`]);
+});
+
+test('a person inside another app is told about Google, and one who is signed in who they are', async () => {
+  const app = await (await browser.newContext({ userAgent: 'Mozilla/5.0 (Linux; Android 15; Pixel 9; wv) AppleWebKit/537.36 Chrome/140.0 Mobile Safari/537.36' })).newPage();
+  await app.goto(at(0, '/auth/signin'));
+  await app.getByText('Google does not allow sign-in inside other apps').waitFor();
+  assert.ok(await app.getByRole('button', { name: 'Sign in with Google' }).isDisabled());
+  await app.getByRole('button', { name: 'Sign in with GitHub' }).click();
+  await app.getByRole('button', { name: 'Ada Lovelace' }).click();
+  await app.goto(at(0, '/auth/signin'));
+  await app.getByText('You are signed in as').waitFor();
+  await look(app, 'sign-in-signed-in');
+  await app.goto(at(0, '/auth/account'));
+  await app.getByText('Add another way to sign in').click();
+  await app.getByRole('button', { name: 'Link GitLab' }).click();
+  await app.getByRole('button', { name: 'Ada Lovelace' }).click();
+  await app.getByRole('status').getByText('Linked.').waitFor();
+  await look(app, 'account-linked');
+  await app.getByRole('button', { name: 'Unlink GitLab' }).click();
+  await app.getByRole('status').getByText('Unlinked.').waitFor();
+});
+
+test('a keyboard reaches everything and shows where it is', async () => {
+  const page = await (await browser.newContext({ locale: 'de-DE', reducedMotion: 'reduce' })).newPage();
+  await page.goto(at(0, '/auth/signin'));
+  const reached = [];
+  for (let i = 0; i < 9; i++) {
+    await page.keyboard.press('Tab');
+    reached.push(await page.evaluate(() => {
+      const e = document.activeElement, style = getComputedStyle(e);
+      return [e.textContent.trim() || e.name, style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2];
+    }));
+  }
+  assert.deepEqual(reached.map(([name]) => name), ['GitHub', 'Google', 'Apple', 'Microsoft Entra ID', 'GitLab', 'Discord'].map((n) => `Mit ${n} anmelden`).concat('Weitere Möglichkeiten', 'email', 'Anmeldelink per E-Mail senden'));
+  assert.ok(reached.every(([, visible]) => visible), JSON.stringify(reached));
 });
 
 test('the product signs in with an independent OpenID provider', async () => {

@@ -1,16 +1,14 @@
 // Starts what the tests talk to, and ends it by pid.
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
-import { accessSync, constants, mkdtempSync, mkdirSync, chmodSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, chmodSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import net from 'node:net';
 import { chromium } from 'playwright-core';
 
-const root = new URL('..', import.meta.url).pathname;
+export const root = new URL('..', import.meta.url).pathname;
 const running = [];
-export const artifacts = join(root, 'e2e', 'artifacts');
-mkdirSync(artifacts, { recursive: true });
 const scratch = mkdtempSync(join(tmpdir(), 'gatepost-e2e-'));
 chmodSync(scratch, 0o755); // Postgres runs as another user when we are root
 
@@ -85,4 +83,43 @@ export async function stopAll() {
   })));
   rmSync(scratch, { recursive: true, force: true });
 }
+
+// mailSink is an SMTP server that keeps what it gets; next() waits for a mail.
+export async function mailSink() {
+  const mails = [], waiting = [];
+  const server = net.createServer((socket) => {
+    let buffer = '', mail = null, data = false;
+    const say = (line) => socket.write(line + '\r\n');
+    say('220 localhost');
+    socket.on('error', () => {}).on('data', (chunk) => {
+      buffer += chunk;
+      for (let end; (end = buffer.indexOf(data ? '\r\n.\r\n' : '\r\n')) >= 0;) {
+        const line = buffer.slice(0, end);
+        buffer = buffer.slice(end + (data ? 5 : 2));
+        if (data) {
+          data = false;
+          mail.text = /text\/plain[^]*?\r\n\r\n([^]*?)\r\n--/.exec(line)[1].replace(/=\r\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+          (waiting.shift() ?? ((m) => mails.push(m)))(mail);
+          say('250 ok');
+        } else if (/^RCPT/i.test(line)) {
+          mail = { to: /<(.*)>/.exec(line)[1] };
+          say('250 ok');
+        } else if (/^DATA/i.test(line)) {
+          data = true;
+          say('354 go on');
+        } else if (/^QUIT/i.test(line)) {
+          say('221 bye');
+          socket.end();
+        } else say('250 localhost');
+      }
+    });
+  });
+  await new Promise((ok) => server.listen(0, '127.0.0.1', ok));
+  return {
+    port: server.address().port,
+    next: () => (mails.length ? Promise.resolve(mails.shift()) : new Promise((ok) => waiting.push(ok))),
+    close: () => server.close(),
+  };
+}
+
 export const dir = (name) => join(scratch, name);

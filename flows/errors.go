@@ -103,7 +103,7 @@ func ErrorOf(err error) *Error {
 // (nextauth-v3 §13; a refusal by the person is AccessDenied, §18 row 21).
 func codeOf(r providers.Reason) Code {
 	switch r {
-	case providers.ReasonProviderRefused:
+	case providers.ReasonProviderRefused, providers.ReasonNotAllowed:
 		return AccessDenied
 	case providers.ReasonStateMismatch, providers.ReasonIssuerMismatch, providers.ReasonIDTokenInvalid,
 		providers.ReasonAnswerInvalid, providers.ReasonClockSkew:

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatepost/gatepost/flows/gate"
@@ -18,6 +18,8 @@ type Gate struct {
 	Signer   *gate.Signer
 	Tokens   AccessTokens
 	Now      func() time.Time
+
+	asserted assertions
 }
 
 // A Person is who a live session or access token is of, with what applications
@@ -26,22 +28,9 @@ type Person struct {
 	gate.Identity
 	gate.Attributes
 
-	entry      *store.Entry
-	mu         sync.Mutex
-	assertions map[string]assertion // by host
+	entry    *store.Entry
+	asserted atomic.Pointer[assertion] // the last one: most people ask for one host at a time
 }
-
-type assertion struct {
-	token string
-	until time.Time
-}
-
-// assertionReuse is how long one assertion is sent again: signing costs more
-// than all the rest of a check.
-const assertionReuse = time.Minute
-
-// maxAssertions bounds the hosts that a person's assertions are kept for.
-const maxAssertions = 32
 
 // Session is the session that p came by.
 func (p *Person) Session() store.Session { return p.entry.Session }
@@ -97,23 +86,4 @@ func IdentityOf(rules *gate.Rules, c store.Checked) gate.Identity {
 	}
 	id.Groups = rules.GroupsOf(id)
 	return id
-}
-
-// Assertion is the signed statement for the application at host that p asks.
-func (g *Gate) Assertion(p *Person, host string) (string, error) {
-	now := g.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if a := p.assertions[host]; now.Before(a.until) {
-		return a.token, nil
-	}
-	token, err := g.Signer.Sign(host, p.Identity, now)
-	if err != nil {
-		return "", err
-	}
-	if p.assertions == nil || len(p.assertions) >= maxAssertions {
-		p.assertions = map[string]assertion{}
-	}
-	p.assertions[host] = assertion{token, now.Add(assertionReuse)}
-	return token, nil
 }

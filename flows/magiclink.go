@@ -30,6 +30,7 @@ type MailRequest struct {
 	Address  string // as typed
 	Client   string // who asks, for the limit
 	ReturnTo string // absolute, passed by ReturnTo.Resolve
+	Language string // tag of the language that the mail speaks
 	Browser  string // what asks, "Firefox" on "Linux"; "" if not known
 	System   string
 	Before   MailAttempt // what this browser asked for last
@@ -121,7 +122,7 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 	if err != nil || !granted {
 		return a, false, err
 	}
-	err = m.Send(mail.Link{To: address, URL: m.URL(token), Code: m.code(a), Site: m.Site, Expires: m.TTL})
+	err = m.Send(mail.Link{To: address, URL: m.URL(token), Code: m.code(a), Site: m.Site, Language: r.Language, Expires: m.TTL})
 	if err != nil {
 		// The rows must not outlive a mail that will never come.
 		return a, false, errors.Join(

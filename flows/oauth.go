@@ -32,6 +32,7 @@ type PendingLink struct {
 	UserID   int32 // whose sign-in completes it
 	Provider string
 	Subject  string
+	Email    string // the address that stood in the way, proven by Provider; "" if none did
 	ReturnTo string
 	Since    time.Time // dropped AttemptTTL later
 }
@@ -173,13 +174,13 @@ func (o *OAuth) resolve(ctx context.Context, in store.OAuthSignIn, f store.Facts
 	if refusal.Reason != ReasonAddressInUse && refusal.Reason != ReasonSessionTooOld {
 		return store.SignedIn{}, refusal
 	}
-	owner := f.Namesake
+	pending := PendingLink{Provider: in.Account.Provider, Subject: in.Account.ProviderAccountID, ReturnTo: a.ReturnTo, Since: o.Now()}
 	if a.LinkTo != 0 {
-		owner = a.LinkTo
+		pending.UserID = a.LinkTo
+	} else {
+		pending.UserID, pending.Email = f.Namesake, in.User.Email
 	}
-	return store.SignedIn{}, &Conflict{refusal, PendingLink{
-		UserID: owner, Provider: in.Account.Provider, Subject: in.Account.ProviderAccountID, ReturnTo: a.ReturnTo, Since: o.Now(),
-	}}
+	return store.SignedIn{}, &Conflict{refusal, pending}
 }
 
 // linked names what a lost race means: somebody else has the account by now.

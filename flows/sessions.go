@@ -93,9 +93,7 @@ func (s *Sessions) End(ctx context.Context, token SessionToken) error {
 	if !token.wellFormed() {
 		return nil
 	}
-	err := s.Store.EndSession(ctx, token.stored())
-	s.Cache.Forget(token.stored()) // this replica does not wait to be told
-	return err
+	return s.Store.EndSession(ctx, token.stored())
 }
 
 // EndOne ends one session of a user. One that is gone already is what was asked

@@ -1,10 +1,15 @@
 package providers
 
 import (
+	"cmp"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,55 +20,149 @@ import (
 type metadata struct {
 	authorization, token, userinfo, jwks string
 	returnsIss                           bool
-	basicOnly                            bool
 	postOnly                             bool
+	noneOnly                             bool
+	algorithms                           []string // of ID tokens
 }
 
-// cached is a value fetched over the network: one flight at a time, kept for
-// ttl, not asked for again within pause of a failure, and the last good one
-// used for grace beyond ttl (security O-23, O-30).
+// cached is a value fetched over the network (security O-23, O-30). One fetch
+// runs at a time, for everybody: outside the lock, since every page asks what is
+// known so far, and in a context of its own, since whoever asked first may close
+// the tab. A failure is remembered for a while.
 type cached[T any] struct {
-	mu      sync.Mutex
-	value   T
-	good    time.Time
-	tried   time.Time
-	forced  time.Time // the last time a caller asked for newer than cached
-	lastErr error
+	mu     sync.Mutex // never held while fetching
+	value  T
+	good   time.Time     // when value was asked for
+	err    error         // of the last fetch
+	failed time.Time     // when the last failure came
+	forced time.Time     // when a caller last asked for newer than cached
+	flight chan struct{} // closed when the running fetch ends; nil when none runs
 }
 
-func (c *cached[T]) get(now time.Time, ttl, pause, grace time.Duration, fetch func() (T, error)) (T, error) {
+const (
+	failurePause = 5 * time.Second
+	forcedPause  = 30 * time.Second
+)
+
+// ages says what may be done with a value: younger than fresh it is used as it
+// is, younger than stale also while a newer one is fetched, and younger than kept
+// where that failed.
+type ages struct{ fresh, stale, kept time.Duration }
+
+var (
+	metadataAges = ages{24 * time.Hour, 48 * time.Hour, 48 * time.Hour}
+	keyAges      = ages{23 * time.Hour, 24 * time.Hour, 25 * time.Hour}
+)
+
+var errOutdated = errors.New("what is known of the provider is too old")
+
+func (c *cached[T]) get(ctx context.Context, now func() time.Time, a ages, fetch func(context.Context) (T, error)) (T, error) {
+	if err := await(ctx, c.refresh(now, a, fetch)); err != nil {
+		var none T
+		return none, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.good.IsZero() && now.Sub(c.good) < ttl {
-		return c.value, nil
-	}
-	if c.tried.IsZero() || now.Sub(c.tried) >= pause {
-		c.refresh(now, fetch)
-	}
-	if c.lastErr != nil && (c.good.IsZero() || now.Sub(c.good) >= ttl+grace) {
+	if now().Sub(c.good) >= a.kept {
 		var none T
-		return none, c.lastErr
+		return none, cmp.Or(c.err, errOutdated)
 	}
 	return c.value, nil
 }
 
-func (c *cached[T]) refresh(now time.Time, fetch func() (T, error)) {
-	c.tried = now
-	v, err := fetch()
-	if c.lastErr = err; err == nil {
-		c.value, c.good = v, now
+// refresh starts a fetch if it is time for one, and returns the running one if
+// there is nothing to use before it ends.
+func (c *cached[T]) refresh(now func() time.Time, a ages, fetch func(context.Context) (T, error)) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	age := now().Sub(c.good)
+	if age >= a.fresh && now().Sub(c.failed) >= failurePause {
+		c.start(now, fetch)
+	}
+	if age < a.stale {
+		return nil
+	}
+	return c.flight
+}
+
+// newer fetches for a caller whom the cached value does not serve, however many
+// such callers come, at most every 30 s. The error is why the last fetch failed.
+func (c *cached[T]) newer(ctx context.Context, now func() time.Time, fetch func(context.Context) (T, error)) (T, error) {
+	c.mu.Lock()
+	if c.flight == nil && now().Sub(c.forced) >= forcedPause {
+		c.forced = now()
+		c.start(now, fetch)
+	}
+	flight := c.flight
+	c.mu.Unlock()
+	err := await(ctx, flight)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.value, cmp.Or(err, c.err)
+}
+
+// known is the value so far. It waits for nobody.
+func (c *cached[T]) known() T {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.value
+}
+
+// start begins a fetch unless one runs. The caller holds the lock.
+func (c *cached[T]) start(now func() time.Time, fetch func(context.Context) (T, error)) {
+	if c.flight != nil {
+		return
+	}
+	flight, asked := make(chan struct{}), now()
+	c.flight = flight
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+		defer cancel()
+		v, err := guarded(ctx, fetch)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.err, c.flight = err, nil; err == nil {
+			c.value, c.good = v, asked
+		} else {
+			c.failed = now()
+		}
+		close(flight)
+	}()
+}
+
+// guarded makes a panic an error: no request's handler is below to catch it
+// (security X-12).
+func guarded[T any](ctx context.Context, fetch func(context.Context) (T, error)) (v T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return fetch(ctx)
+}
+
+// await waits for the end of flight, if there is one, as long as ctx lasts.
+func await(ctx context.Context, flight <-chan struct{}) error {
+	if flight == nil {
+		return nil
+	}
+	select {
+	case <-flight:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the provider: %w", ctx.Err())
 	}
 }
 
 // discover gives the endpoints: the document's own, and where it has none the
 // provider's metadata.
 func (c *Client) discover(ctx context.Context) (metadata, error) {
-	own := metadata{c.doc.Authorization, c.doc.Token, c.doc.Userinfo, c.doc.JWKS, c.doc.ReturnsIss, false, false}
-	complete := own.authorization != "" && own.token != "" && (c.doc.Protocol != "oidc" || own.jwks != "") && c.doc.TokenAuth != "discovery"
+	own := metadata{authorization: c.doc.Authorization, token: c.doc.Token, userinfo: c.doc.Userinfo, jwks: c.doc.JWKS, returnsIss: c.doc.ReturnsIss}
+	complete := own.authorization != "" && own.token != "" && (!c.verifiesTokens() || own.jwks != "") && c.doc.TokenAuth != "discovery"
 	if complete || c.doc.Protocol != "oidc" || c.doc.Discovery == "" {
 		return own, nil
 	}
-	found, err := c.metadata.get(c.now(), 24*time.Hour, 5*time.Second, 24*time.Hour, func() (metadata, error) { return c.fetchMetadata(ctx) })
+	found, err := c.metadata.get(ctx, c.now, metadataAges, c.fetchMetadata)
 	if err != nil {
 		return metadata{}, err
 	}
@@ -79,6 +178,13 @@ func (c *Client) discover(ctx context.Context) (metadata, error) {
 	return found, nil
 }
 
+// Discover asks for the provider's metadata ahead of the first sign-in, which
+// then does not pay for it. Nothing is lost when it fails.
+func (c *Client) Discover(ctx context.Context) error {
+	_, err := c.discover(ctx)
+	return err
+}
+
 func (c *Client) fetchMetadata(ctx context.Context) (metadata, error) {
 	doc, err := c.getJSON(ctx, c.doc.Discovery)
 	if err != nil {
@@ -87,17 +193,18 @@ func (c *Client) fetchMetadata(ctx context.Context) (metadata, error) {
 	text := func(key string) string { s, _ := doc[key].(string); return s }
 	// Byte for byte: a trailing slash makes another issuer (security O-30).
 	if issuer := text("issuer"); issuer != c.doc.Issuer && !containsTenant(c.doc.Issuer) {
-		return metadata{}, fmt.Errorf("discovery: the document is of issuer %q, configured is %q", issuer, c.doc.Issuer)
+		return metadata{}, fmt.Errorf("discovery: the document is of issuer %q, configured is %q; they must be the same to the letter", issuer, c.doc.Issuer)
 	}
 	m := metadata{authorization: text("authorization_endpoint"), token: text("token_endpoint"), userinfo: text("userinfo_endpoint"), jwks: text("jwks_uri")}
 	m.returnsIss, _ = doc["authorization_response_iss_parameter_supported"].(bool)
-	if methods, ok := doc["token_endpoint_auth_methods_supported"].([]any); ok {
-		basic, post := false, false
-		for _, method := range methods {
-			basic = basic || method == "client_secret_basic"
-			post = post || method == "client_secret_post"
-		}
-		m.basicOnly, m.postOnly = basic && !post, post && !basic
+	methods, _ := doc["token_endpoint_auth_methods_supported"].([]any)
+	basic, post, none := slices.Contains(methods, any("client_secret_basic")), slices.Contains(methods, any("client_secret_post")), slices.Contains(methods, any("none"))
+	m.postOnly, m.noneOnly = post && !basic, none && len(methods) == 1
+	if c.doc.TokenAuth == "discovery" && c.secret == "" && !none {
+		return metadata{}, errors.New("client_secret is missing, and discovery lists no clients without one; if this is one all the same, set override: {token_auth: none}")
+	}
+	if algs, ok := doc["id_token_signing_alg_values_supported"].([]any); ok {
+		m.algorithms = slices.DeleteFunc(slices.Clone(listable), func(a string) bool { return !slices.Contains(algs, any(a)) })
 	}
 	for name, raw := range map[string]string{"authorization_endpoint": m.authorization, "token_endpoint": m.token, "jwks_uri": m.jwks} {
 		if err := c.endpoint(raw); err != nil {
@@ -118,7 +225,11 @@ func (c *Client) getJSON(ctx context.Context, from string) (map[string]any, erro
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
+	r.Header.Set("User-Agent", c.doc.userAgent())
 	status, body, err := c.fetch(ctx, r, maxMetadata)
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without the URL, which stands in front already
+	}
 	if err != nil {
 		return nil, fmt.Errorf("GET %s: %w", r.URL.Host, err)
 	}
@@ -133,28 +244,59 @@ func (c *Client) getJSON(ctx context.Context, from string) (map[string]any, erro
 	return object, nil
 }
 
-var errNoKey = errors.New("signed with a key that the provider does not publish")
+var (
+	errNoKey     = errors.New("signed with a key that the provider does not publish")
+	errSignature = errors.New("the signature is wrong")
+)
 
-// key finds the key for an ID token. Only jwks_uri is ever asked; an unknown kid
-// may be a rotation, so the set is fetched again, at most every 30 s however
-// many such tokens come (security O-13, O-23, O-24).
-func (c *Client) key(ctx context.Context, uri, kid, alg string) (any, error) {
-	fetch := func() (jose.JSONWebKeySet, error) { return c.fetchKeys(ctx, uri) }
-	set, err := c.keys.get(c.now(), 24*time.Hour, 5*time.Second, time.Hour, fetch)
+// verify returns the payload of signed if a key of the provider's made it. Only
+// jwks_uri is ever asked. No key that fits, and none that verifies, may both be a
+// rotation, since not everybody gives a new key a new kid; so the set is fetched
+// again, at most every 30 s however many such tokens come (security O-13, O-23,
+// O-24).
+func (c *Client) verify(ctx context.Context, signed *jose.JSONWebSignature, raw, uri string) ([]byte, error) {
+	fetch := func(ctx context.Context) (jose.JSONWebKeySet, error) { return c.fetchKeys(ctx, uri) }
+	set, err := c.keys.get(ctx, c.now, keyAges, fetch)
 	if err != nil {
 		return nil, err
 	}
-	if k, err := pickKey(set, kid, alg); err == nil {
-		return k, nil
+	if payload, err := verifyBy(set, signed, raw); err == nil {
+		return payload, nil
 	}
-	c.keys.mu.Lock()
-	if now := c.now(); now.Sub(c.keys.forced) >= 30*time.Second {
-		c.keys.forced = now
-		c.keys.refresh(now, fetch)
+	set, failure := c.keys.newer(ctx, c.now, fetch)
+	payload, err := verifyBy(set, signed, raw)
+	if err != nil && failure != nil {
+		return nil, failure
 	}
-	set = c.keys.value
-	c.keys.mu.Unlock()
-	return pickKey(set, kid, alg)
+	return payload, err
+}
+
+// verifyBy tries the keys of set that fit the header of signed, which is raw.
+func verifyBy(set jose.JSONWebKeySet, signed *jose.JSONWebSignature, raw string) ([]byte, error) {
+	header := signed.Signatures[0].Header
+	keys := fittingKeys(set, header.KeyID, header.Algorithm)
+	if len(keys) == 0 {
+		return nil, errNoKey
+	}
+	for _, k := range keys {
+		if payload, ok := verifiedEd25519(k, signed, raw); ok {
+			return payload, nil
+		}
+		if payload, err := signed.Verify(k); err == nil {
+			return payload, nil
+		}
+	}
+	return nil, errSignature
+}
+
+// verifiedEd25519 knows the name that go-jose does not.
+func verifiedEd25519(key any, signed *jose.JSONWebSignature, raw string) ([]byte, bool) {
+	k, ok := key.(ed25519.PublicKey)
+	if !ok || signed.Signatures[0].Header.Algorithm != ed25519Name {
+		return nil, false
+	}
+	input := raw[:strings.LastIndexByte(raw, '.')] // RFC 7515 §5.2
+	return signed.UnsafePayloadWithoutVerification(), ed25519.Verify(k, []byte(input), signed.Signatures[0].Signature)
 }
 
 func (c *Client) fetchKeys(ctx context.Context, uri string) (set jose.JSONWebKeySet, err error) {

@@ -2,6 +2,21 @@ package providers
 
 import "fmt"
 
+// A ConfigError is an operator's mistake in one provider. Key is what it is
+// about, as it is written beside id; "" is the provider as a whole.
+type ConfigError struct{ Provider, Key, Text string }
+
+func (e *ConfigError) Error() string {
+	if e.Key == "" {
+		return fmt.Sprintf("provider %s: %s", e.Provider, e.Text)
+	}
+	return fmt.Sprintf("provider %s: %s: %s", e.Provider, e.Key, e.Text)
+}
+
+func (c Config) wrong(key, format string, args ...any) error {
+	return &ConfigError{c.ID, key, fmt.Sprintf(format, args...)}
+}
+
 // Reason says why a provider's answer signs nobody in. The list is closed and
 // the values are stable.
 type Reason string
@@ -19,6 +34,7 @@ const (
 	ReasonNoSubject           Reason = "no_subject"
 	ReasonAccountInactive     Reason = "account_inactive"
 	ReasonUserinfoMismatch    Reason = "userinfo_mismatch"
+	ReasonNotAllowed          Reason = "not_allowed" // who, not whether: domain, tenant, group
 	ReasonMisconfigured       Reason = "misconfigured"
 )
 

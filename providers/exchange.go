@@ -1,105 +1,262 @@
 package providers
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"crypto/ecdsa"
-	"crypto/hmac"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/oauth2"
 )
 
-// exchange trades the code for tokens (RFC 6749 §4.1.3), once. The way of
-// authenticating is always said: x/oauth2's guess would send a single-use code
-// twice (security K-O1).
-func (c *Client) exchange(ctx context.Context, r AuthorizationRequest, code string, m metadata) (Tokens, map[string]any, *Error) {
-	config := oauth2.Config{ClientID: c.clientID, ClientSecret: c.secret, RedirectURL: r.RedirectURI,
-		Endpoint: oauth2.Endpoint{TokenURL: m.token, AuthStyle: oauth2.AuthStyleInParams}}
+// exchange trades the code for tokens (RFC 6749 §4.1.3), once. The whole answer
+// becomes the document $token.
+func (c *Client) exchange(ctx context.Context, r AuthorizationRequest, code string, m metadata, docs Documents) (Tokens, *Error) {
+	config, d, err := c.tokenEndpoint(m, m.token, c.form(c.doc.TokenParams, docs, ""))
+	if err != nil {
+		return Tokens{}, c.refuse(ReasonMisconfigured, "%v", err)
+	}
+	config.RedirectURL = r.RedirectURI
+	var options []oauth2.AuthCodeOption
+	if r.CodeVerifier != "" {
+		options = append(options, oauth2.VerifierOption(r.CodeVerifier))
+	}
+	token, err := config.Exchange(c.through(ctx, d), code, options...)
+	return c.granted(token, err, d, docs)
+}
+
+// Refresh gets new tokens for a refresh token (RFC 6749 §6). If the provider
+// sends no new refresh token, the one given stays good. All errors are *Error.
+func (c *Client) Refresh(ctx context.Context, refreshToken string) (Tokens, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	m, err := c.discover(ctx)
+	if err != nil {
+		return Tokens{}, c.refuse(ReasonProviderUnavailable, "%v", err)
+	}
+	if refreshToken == "" || c.doc.Protocol == "oauth1" || c.doc.Protocol == "openid2" {
+		return Tokens{}, c.refuse(ReasonMisconfigured, "there is nothing to refresh")
+	}
+	at := c.doc.Offline.URL
+	if at == "" {
+		at = m.token
+	}
+	config, d, err := c.tokenEndpoint(m, at, c.form(c.doc.Offline.Params, Documents{}, ""))
+	if err != nil {
+		return Tokens{}, c.refuse(ReasonMisconfigured, "%v", err)
+	}
+	token, err := config.TokenSource(c.through(ctx, d), &oauth2.Token{RefreshToken: refreshToken}).Token()
+	tokens, refusal := c.granted(token, err, d, Documents{})
+	if refusal != nil {
+		return Tokens{}, refusal
+	}
+	return tokens, nil
+}
+
+// tokenEndpoint is the endpoint at with our way of proving who asks, which is
+// always said: x/oauth2's guess would send a single-use code twice (security
+// K-O1).
+func (c *Client) tokenEndpoint(m metadata, at string, fields url.Values) (oauth2.Config, *dialect, error) {
+	config := oauth2.Config{ClientID: c.clientID, ClientSecret: c.secret, Endpoint: oauth2.Endpoint{TokenURL: at, AuthStyle: oauth2.AuthStyleInParams}}
 	switch c.doc.TokenAuth {
 	case "basic":
 		config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	case "discovery":
 		// OpenID Connect Discovery §3: without a statement it is basic.
-		if !m.postOnly {
+		switch {
+		case m.noneOnly || c.secret == "":
+			config.ClientSecret = ""
+		case !m.postOnly:
 			config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 		}
 	case "none":
 		config.ClientSecret = ""
-	case "post_jwt_es256":
-		secret, err := c.mintSecret()
+	case "post_jwt", "private_key_jwt":
+		signed, err := c.signedSecret(at)
 		if err != nil {
-			return Tokens{}, nil, c.refuse(ReasonMisconfigured, "%v", err)
+			return config, nil, err
 		}
-		config.ClientSecret = secret
+		config.ClientSecret = signed
+		if c.doc.TokenAuth == "private_key_jwt" {
+			config.ClientSecret = ""
+			fields.Set("client_assertion_type", assertionType)
+			fields.Set("client_assertion", signed)
+		}
+	case "assertion":
+		config.ClientID, config.ClientSecret = "", ""
+		fields.Set("client_assertion_type", assertionType)
+		fields.Set("client_assertion", c.secret)
 	}
-	var options []oauth2.AuthCodeOption
-	if r.CodeVerifier != "" {
-		options = append(options, oauth2.VerifierOption(r.CodeVerifier))
+	return config, &dialect{RoundTripper: c.http.Transport, doc: c.doc, fields: fields}, nil
+}
+
+// granted takes the tokens out of an answer that is one.
+func (c *Client) granted(token *oauth2.Token, err error, d *dialect, docs Documents) (Tokens, *Error) {
+	raw, decodeErr := d.answer()
+	field := c.doc.TokenAnswer.ErrorField
+	if _, failed := raw[field]; failed && field != "" {
+		return Tokens{}, c.refuse(ReasonAnswerInvalid, "the token answer has %s", field)
 	}
-	for name, value := range c.doc.TokenParams {
-		options = append(options, oauth2.SetAuthURLParam(name, value))
-	}
-	token, err := config.Exchange(context.WithValue(ctx, oauth2.HTTPClient, c.withHeaders()), code, options...)
 	if err != nil {
-		return Tokens{}, nil, c.exchangeError(err)
+		return Tokens{}, c.exchangeError(err, d.fault)
 	}
-	raw := map[string]any{}
-	for _, name := range []string{"id_token", "scope", "user_id", "id", "email", "token_type"} {
-		if v := token.Extra(name); v != nil {
-			raw[name] = v
+	if decodeErr != nil || !visibleASCII(token.AccessToken) {
+		return Tokens{}, c.refuse(ReasonAnswerInvalid, "the token answer has no usable access_token")
+	}
+	types := c.doc.TokenAnswer.Types
+	if len(types) == 0 {
+		types = []string{"bearer"}
+	}
+	kind, _ := raw["token_type"].(string)
+	if !slices.ContainsFunc(types, func(t string) bool { return strings.EqualFold(t, kind) }) {
+		return Tokens{}, c.refuse(ReasonAnswerInvalid, "the token answer has token_type %q, expected %q; if that is right, say so in token_answer: types", clip(kind), types)
+	}
+	docs["token"] = raw
+	return Tokens{token.AccessToken, token.RefreshToken, token.Expiry}, nil
+}
+
+func clip(s string) string {
+	if len(s) > 20 {
+		return s[:20]
+	}
+	return s
+}
+
+func (c *Client) through(ctx context.Context, d *dialect) context.Context {
+	client := *c.http
+	client.Transport = d
+	return context.WithValue(ctx, oauth2.HTTPClient, &client)
+}
+
+// dialect turns the one request that x/oauth2 makes into the provider's way of
+// asking, and keeps the answer. It is for one request.
+type dialect struct {
+	http.RoundTripper
+	doc    Provider
+	fields url.Values // set over those of the standard; an empty one is removed
+	body   []byte
+	fault  string // why x/oauth2 cannot read the answer, in our words
+}
+
+func (d *dialect) RoundTrip(r *http.Request) (*http.Response, error) {
+	out, err := d.respell(r)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := d.RoundTripper.RoundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if d.body, err = io.ReadAll(resp.Body); err != nil {
+		return nil, err
+	}
+	// What it says it is decides nothing: JSON is read as JSON, and a form only
+	// where a document expects one (security O-26).
+	kind, plain := "application/json", d.body
+	if d.doc.TokenAnswer.Format == "form" {
+		kind = "application/x-www-form-urlencoded"
+	} else {
+		plain, d.fault = wholeLifetime(d.body)
+	}
+	resp.Header.Set("Content-Type", kind)
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(plain)), int64(len(plain))
+	return resp, nil
+}
+
+// respell is r with the fields, the method and the headers of this provider.
+func (d *dialect) respell(r *http.Request) (*http.Request, error) {
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(raw))
+	if err != nil {
+		return nil, err
+	}
+	d.speak(form)
+	u, method, body, kind := *r.URL, http.MethodPost, form.Encode(), r.Header.Get("Content-Type")
+	if d.doc.TokenMethod == http.MethodGet {
+		query := u.Query()
+		maps.Copy(query, form)
+		u.RawQuery, method, body, kind = query.Encode(), http.MethodGet, "", ""
+	}
+	out, err := http.NewRequestWithContext(r.Context(), method, u.String(), strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	accept := d.doc.TokenAccept
+	if accept == "" {
+		accept = "application/json"
+	}
+	for name, v := range map[string]string{"Authorization": r.Header.Get("Authorization"), "Content-Type": kind, "Accept": accept, "User-Agent": d.doc.userAgent()} {
+		if v != "" {
+			out.Header.Set(name, v)
 		}
 	}
-	if !visibleASCII(token.AccessToken) {
-		return Tokens{}, nil, c.refuse(ReasonAnswerInvalid, "the token answer has no usable access_token")
-	}
-	if token.TokenType != "" && !strings.EqualFold(token.TokenType, "bearer") {
-		return Tokens{}, nil, c.refuse(ReasonAnswerInvalid, "the token answer has a token_type other than bearer")
-	}
-	return Tokens{token.AccessToken, token.RefreshToken, token.Expiry}, raw, nil
+	return out, nil
 }
 
-// withHeaders is our client with what this provider wants to be told.
-func (c *Client) withHeaders() *http.Client {
-	client := *c.http
-	client.Transport = headered{c.http.Transport, c.doc.TokenAccept}
-	return &client
-}
-
-type headered struct {
-	http.RoundTripper
-	accept string
-}
-
-func (h headered) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Accept", "application/json")
-	r.Header.Set("User-Agent", "Gatepost")
-	if h.accept != "" {
-		r.Header.Set("Accept", h.accept)
+// speak renames fields and sets those of the document.
+func (d *dialect) speak(form url.Values) {
+	for from, to := range map[string]string{"client_id": d.doc.ClientIDParam, "client_secret": d.doc.ClientSecretParam} {
+		if v, sent := form[from]; sent && to != "" {
+			form.Del(from)
+			form[to] = v
+		}
 	}
-	return h.RoundTripper.RoundTrip(r)
+	for name, v := range d.fields {
+		if form[name] = v; v[0] == "" {
+			form.Del(name)
+		}
+	}
+}
+
+// answer is what came back, as a document.
+func (d *dialect) answer() (map[string]any, error) {
+	if d.doc.TokenAnswer.Format == "form" {
+		return formDocument(string(d.body))
+	}
+	v, err := decodeJSON(d.body)
+	object, ok := v.(map[string]any)
+	if err != nil || !ok {
+		return nil, errors.New("not one JSON object")
+	}
+	return object, nil
+}
+
+// formDocument reads a form in which each name comes once.
+func formDocument(raw string) (map[string]any, error) {
+	form, err := url.ParseQuery(raw)
+	out := map[string]any{}
+	for name, values := range form {
+		if len(values) != 1 {
+			return nil, errors.New("a name comes twice")
+		}
+		out[name] = values[0]
+	}
+	return out, err
 }
 
 // exchangeError keeps of x/oauth2's error, which carries the whole answer, only
-// status and standard code (security O-32, K-O3).
-func (c *Client) exchangeError(err error) *Error {
+// status and standard code (security O-32, K-O3). The fault is why the answer
+// cannot be read, if it cannot.
+func (c *Client) exchangeError(err error, fault string) *Error {
 	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
-		if _, network := errors.AsType[*url.Error](err); network || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errTooLarge) {
+		if errors.Is(err, errTooLarge) {
+			return c.refuse(ReasonAnswerInvalid, "the token answer cannot be read: %v", errTooLarge)
+		}
+		if _, network := errors.AsType[*url.Error](err); network || errors.Is(err, context.DeadlineExceeded) {
 			return c.refuse(ReasonProviderUnavailable, "token request: %v", networkCause(err))
 		}
-		return c.refuse(ReasonAnswerInvalid, "the token answer cannot be read")
+		return c.refuse(ReasonAnswerInvalid, "the token answer cannot be read: %s", cmp.Or(fault, "access_token is missing"))
 	}
 	status := 0
 	if answer.Response != nil {
@@ -132,165 +289,4 @@ func networkCause(err error) string {
 
 func visibleASCII(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
-// collect gathers what the mapping reads: the claims of the ID token, the
-// userinfo, the extra requests.
-func (c *Client) collect(ctx context.Context, r AuthorizationRequest, m metadata, t Tokens, token map[string]any, docs Documents) *Error {
-	profile := map[string]any{}
-	if c.doc.Protocol == "oidc" {
-		raw, _ := token["id_token"].(string)
-		claims, refusal := c.verifyIDToken(ctx, raw, m.jwks, r.Nonce, t.AccessToken)
-		if refusal != nil {
-			return refusal
-		}
-		profile = claims
-	}
-	if m.userinfo != "" && c.doc.ClaimsFrom != "id_token" {
-		info, refusal := c.userinfo(ctx, m.userinfo, t.AccessToken, nil)
-		if refusal != nil {
-			return refusal
-		}
-		object, ok := info.(map[string]any)
-		if !ok {
-			return c.refuse(ReasonAnswerInvalid, "userinfo is not an object")
-		}
-		if c.doc.Protocol == "oidc" {
-			// Another person's userinfo must not decorate this one's token (O-20).
-			sub, _ := object["sub"].(string)
-			if sub == "" || sub != profile["sub"] {
-				return c.refuse(ReasonUserinfoMismatch, "userinfo is of another subject")
-			}
-			profile = merge(profile, object)
-		} else {
-			profile = object
-		}
-	}
-	docs[""] = profile
-	for _, extra := range c.doc.ExtraRequests {
-		if extra.NeedsScope != "" && !slices.Contains(c.doc.Scopes, extra.NeedsScope) {
-			continue
-		}
-		doc, refusal := c.userinfo(ctx, extra.URL, t.AccessToken, extra.IgnoreStatus)
-		if refusal != nil {
-			return refusal
-		}
-		docs[extra.Name] = doc
-	}
-	return nil
-}
-
-// merge lets userinfo add to the claims. An address and the word on it come from
-// one document or not at all: mixed, one source's flag would vouch for the
-// other's address.
-func merge(claims, info map[string]any) map[string]any {
-	out := map[string]any{}
-	for k, v := range info {
-		out[k] = v
-	}
-	_, infoHasEmail := info["email"]
-	for k, v := range claims {
-		if infoHasEmail && (k == "email" || k == "email_verified") {
-			continue
-		}
-		out[k] = v
-	}
-	if _, has := claims["email"]; has && !infoHasEmail {
-		out["email_verified"] = claims["email_verified"]
-	}
-	return out
-}
-
-func (c *Client) userinfo(ctx context.Context, from, accessToken string, ignore []int) (any, *Error) {
-	u, err := url.Parse(from)
-	if err != nil {
-		return nil, c.refuse(ReasonMisconfigured, "userinfo is not a URL")
-	}
-	query := u.Query()
-	if c.doc.Hook == "facebook_appsecret_proof" {
-		h := hmac.New(sha256.New, []byte(c.secret))
-		h.Write([]byte(accessToken))
-		query.Set("appsecret_proof", hex.EncodeToString(h.Sum(nil)))
-		u.RawQuery = query.Encode()
-	}
-	scheme, style, _ := strings.Cut(c.doc.UserinfoAuth, ":")
-	if scheme == "query" {
-		query.Set(style, accessToken)
-		u.RawQuery = query.Encode()
-	}
-	method := c.doc.UserinfoMethod
-	if method == "" {
-		method = http.MethodGet
-	}
-	r, err := http.NewRequest(method, u.String(), strings.NewReader(c.doc.UserinfoBody))
-	if err != nil {
-		return nil, c.refuse(ReasonMisconfigured, "userinfo request")
-	}
-	r.Header.Set("Accept", "application/json")
-	r.Header.Set("User-Agent", "Gatepost")
-	switch scheme {
-	case "", "bearer":
-		r.Header.Set("Authorization", "Bearer "+accessToken)
-	case "scheme":
-		r.Header.Set("Authorization", strings.TrimSpace(style+" "+accessToken))
-	}
-	for name, value := range c.doc.Headers {
-		if value == "client_id" {
-			value = c.clientID
-		}
-		if param, ok := strings.CutPrefix(value, "$param."); ok {
-			value = c.params[param]
-		}
-		r.Header.Set(name, value)
-	}
-	status, body, err := c.fetch(ctx, r, maxAnswer)
-	switch {
-	case err != nil:
-		return nil, c.refuse(ReasonProviderUnavailable, "userinfo: %v", networkCause(err))
-	case slices.Contains(ignore, status):
-		return nil, nil
-	case status >= 500 || status == http.StatusTooManyRequests:
-		return nil, c.refuse(ReasonProviderUnavailable, "userinfo answered %d", status)
-	case status < 200 || status > 299:
-		return nil, c.refuse(ReasonAnswerInvalid, "userinfo answered %d", status)
-	}
-	doc, err := decodeJSON(body)
-	if err != nil {
-		return nil, c.refuse(ReasonAnswerInvalid, "userinfo: %v", err)
-	}
-	return doc, nil
-}
-
-// mintSecret signs the client secret that Apple wants: a JWT of five minutes by
-// the operator's key, so that nothing has to be renewed every six months.
-//
-// Source: https://developer.apple.com/documentation/accountorganizationaldatasharing/creating-a-client-secret
-func (c *Client) mintSecret() (string, error) {
-	block, _ := pem.Decode([]byte(strings.ReplaceAll(c.params["private_key"], `\n`, "\n")))
-	if block == nil {
-		return "", errors.New("private_key is not PEM; it is the content of the .p8 file")
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if err != nil || !ok {
-		return "", errors.New("private_key is not an EC key in PKCS#8")
-	}
-	audience, _ := c.doc.ClientSecretJWT["audience"].(string)
-	if claims, ok := c.doc.ClientSecretJWT["claims"].(map[string]any); ok && audience == "" {
-		audience, _ = claims["aud"].(string)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", c.params["key_id"]))
-	if err != nil {
-		return "", errors.New("private_key does not sign ES256")
-	}
-	now := c.now()
-	payload, err := json.Marshal(map[string]any{"iss": c.params["team_id"], "sub": c.clientID, "aud": audience, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix()})
-	if err != nil {
-		return "", err
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		return "", errors.New("private_key does not sign ES256")
-	}
-	return signed.CompactSerialize()
 }

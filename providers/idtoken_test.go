@@ -466,24 +466,21 @@ func TestPeers(t *testing.T) {
 // O-1, O-3, O-37: every provider's authorization URL.
 func TestAuthorizationURLs(t *testing.T) {
 	seen := map[string]bool{}
-	for _, p := range Catalog() {
-		params := map[string]string{}
-		for _, param := range p.Params {
-			if param.Required {
-				params[param.Name] = "https://idp.example"
-				if param.Name == "domain" {
-					params[param.Name] = "idp.example"
-				}
+	for _, p := range live() {
+		if p.Protocol == "oauth1" || p.Protocol == "openid2" {
+			continue // no code, no PKCE; each has a test of its own
+		}
+		config := example(p)
+		config.Override = map[string]any{}
+		for name, v := range map[string]string{"authorization": p.Authorization, "token": p.Token, "jwks": p.JWKS} {
+			if v == "" {
+				config.Override[name] = "https://idp.example/x"
 			}
 		}
-		override := map[string]any{"token_auth": "post"}
-		if p.JWKS == "" {
-			override["jwks"] = "https://idp.example/k"
+		if p.TokenAuth == "discovery" {
+			config.Override["token_auth"] = "post"
 		}
-		if p.Authorization == "" {
-			override["authorization"], override["token"], override["jwks"] = "https://idp.example/a", "https://idp.example/t", "https://idp.example/k"
-		}
-		c, err := New(Config{ID: p.ID, ClientID: "client", ClientSecret: "secret", Params: params, Override: override}, HTTPOptions{})
+		c, err := New(config, HTTPOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -493,20 +490,102 @@ func TestAuthorizationURLs(t *testing.T) {
 		}
 		u, _ := url.Parse(location)
 		q := u.Query()
-		for name, want := range map[string]string{"response_type": "code", "client_id": "client", "redirect_uri": "https://client.example/callback/" + p.ID, "state": r.State, "login_hint": "ada"} {
+		clientID, responseType := "client_id", "code"
+		if p.ClientIDParam != "" {
+			clientID = p.ClientIDParam
+		}
+		if v := p.AuthParams["response_type"]; v != "" {
+			responseType = v
+		}
+		if p.ClientIDParam != "" && q.Has("client_id") || u.Fragment != p.AuthFragment {
+			t.Errorf("%s: %s", p.ID, location)
+		}
+		for name, want := range map[string]string{"response_type": responseType, clientID: "client", "redirect_uri": "https://client.example/callback/" + p.ID, "state": r.State, "login_hint": "ada"} {
 			if v := q[name]; len(v) != 1 || v[0] != want {
 				t.Errorf("%s: %s is %q", p.ID, name, v)
 			}
 		}
-		if u.Scheme != "https" || strings.Contains(location, "admin") || len(r.State) != 43 || seen[r.State] {
+		if u.Scheme != "https" || strings.Contains(u.RawQuery, "admin") || len(r.State) != 43 || seen[r.State] {
 			t.Errorf("%s: %s", p.ID, location)
 		}
 		seen[r.State] = true
+		if scope := strings.Join(c.Document().Scopes, c.Document().scopeSep()); q.Get("scope") != scope || q.Has("scope") != (scope != "") {
+			t.Errorf("%s: scope %q", p.ID, q.Get("scope"))
+		}
 		if pkce := p.PKCE != "unsupported"; pkce != (q.Get("code_challenge_method") == "S256") || pkce != (len(r.CodeVerifier) == 43) {
 			t.Errorf("%s: PKCE %s, %q", p.ID, p.PKCE, q.Get("code_challenge_method"))
 		}
 		if strings.Contains(location, r.CodeVerifier) && r.CodeVerifier != "" || p.Nonce != (q.Get("nonce") != "") {
 			t.Errorf("%s: verifier or nonce", p.ID)
 		}
+	}
+}
+
+// An access token that is the profile (EVE Online) is checked like an ID token.
+func TestSignedAccessToken(t *testing.T) {
+	claims := func(change func(map[string]any)) map[string]any {
+		now := time.Now().Unix()
+		c := map[string]any{"iss": "https://login.eveonline.com", "sub": "CHARACTER:EVE:7", "aud": []string{"client", "EVE Online"}, "azp": "client",
+			"iat": now, "exp": now + 1200, "name": "Orin"}
+		change(c)
+		return c
+	}
+	for _, tt := range []struct {
+		name   string
+		key    any
+		change func(map[string]any)
+		want   Reason
+	}{
+		{"right", rsaKey, func(map[string]any) {}, ""},
+		{"its other issuer", rsaKey, func(c map[string]any) { c["iss"] = "login.eveonline.com" }, ""},
+		{"another issuer", rsaKey, func(c map[string]any) { c["iss"] = "https://evil.example" }, ReasonIssuerMismatch},
+		{"of another client", rsaKey, func(c map[string]any) { c["aud"], c["azp"] = []string{"other", "EVE Online"}, "other" }, ReasonIDTokenInvalid},
+		{"of a further client", rsaKey, func(c map[string]any) { c["aud"] = []string{"client", "EVE Online", "other"} }, ReasonIDTokenInvalid},
+		{"signed by another", otherKey, func(map[string]any) {}, ReasonIDTokenInvalid},
+		{"expired", rsaKey, func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() }, ReasonClockSkew},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := newOP(t)
+			o.token = func(string) (int, string, string) {
+				return 200, "application/json", `{"token_type":"Bearer","access_token":"` + sign(jose.RS256, tt.key, "k1", claims(tt.change)) + `"}`
+			}
+			c, err := New(Config{ID: "eveonline", ClientID: "client", ClientSecret: "secret", Override: map[string]any{"token": o.URL + "/t", "jwks": o.URL + "/k"}}, HTTPOptions{Dev: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := o.signIn(t, c)
+			if reasonOf(err) != tt.want || tt.want == "" && got.Subject != "7" {
+				t.Errorf("%+v, %v, want %q", got.Profile, err, tt.want)
+			}
+		})
+	}
+}
+
+// O-12: a shared secret signs only where a document says so (LINE), and only it.
+func TestSharedSecretTokens(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	for _, tt := range []struct {
+		name string
+		make func(map[string]any) string
+		want Reason
+	}{
+		{"right", func(c map[string]any) string { return hs256(`{"alg":"HS256"}`, []byte(secret), c) }, ""},
+		{"another secret", func(c map[string]any) string { return hs256(`{"alg":"HS256"}`, []byte(secret[1:]+"0"), c) }, ReasonIDTokenInvalid},
+		{"the public key as secret", func(c map[string]any) string { return hs256(`{"alg":"HS256","kid":"k1"}`, rsaKey.N.Bytes(), c) }, ReasonIDTokenInvalid},
+		{"an algorithm that is not listed", func(c map[string]any) string { return sign(jose.RS256, rsaKey, "k1", c) }, ReasonIDTokenInvalid},
+		{"its other algorithm", func(c map[string]any) string { return sign(jose.ES256, ecKey, "ec", c) }, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := newOP(t)
+			o.keys = append(o.keys, public(ecKey.Public(), "ec"))
+			o.idToken = tt.make
+			c, err := New(Config{ID: "line", ClientID: "client", ClientSecret: secret, Override: map[string]any{"issuer": o.URL, "token": o.URL + "/t", "jwks": o.URL + "/k"}}, HTTPOptions{Dev: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := o.signIn(t, c); reasonOf(err) != tt.want || tt.want == "" && got.Subject != "248289" {
+				t.Errorf("%+v, %v, want %q", got.Profile, err, tt.want)
+			}
+		})
 	}
 }

@@ -25,8 +25,10 @@ type expr struct {
 	hook   string
 }
 
-// UnmarshalYAML reads a string, a mapping, a list of both, or null.
+// UnmarshalYAML reads a string, a mapping, a list of both, or null, in place of
+// what was there: an operator's word replaces the catalogue's.
 func (e *Exprs) UnmarshalYAML(n *yaml.Node) error {
+	*e = nil
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for _, item := range n.Content {
@@ -60,17 +62,17 @@ func (e *Exprs) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// eval gives the first value that is not empty.
-func (e Exprs) eval(docs Documents) string {
+// Value gives the first value that is not empty.
+func (e Exprs) Value(docs Documents) string {
 	for _, x := range e {
-		if v := x.eval(docs); v != "" {
+		if v := x.value(docs); v != "" {
 			return v
 		}
 	}
 	return ""
 }
 
-func (x expr) eval(docs Documents) string {
+func (x expr) value(docs Documents) string {
 	if x.hook != "" {
 		return runHook(x.hook, docs)
 	}
@@ -152,7 +154,8 @@ func printed(v any) string {
 	return ""
 }
 
-// truthy is true, 1, "true" or "1": what providers send for a boolean.
+// truthy is true, 1, "true" or "1": what providers send for a boolean. Nothing is
+// proven by it; that takes Trust.says.
 func truthy(v any) bool {
 	if b, ok := v.(bool); ok {
 		return b
@@ -243,27 +246,42 @@ func matches(object map[string]any, conditions string) bool {
 		if !found || !exists {
 			return false
 		}
+		want = strings.TrimSpace(want)
 		if b, ok := got.(bool); ok {
-			if fmt.Sprint(b) != strings.TrimSpace(want) {
+			if fmt.Sprint(b) != want {
 				return false
 			}
-		} else if printed(got) != strings.TrimSpace(want) {
+		} else if printed(got) != want || want == "true" { // a text is no proof (security O-22)
 			return false
 		}
 	}
 	return true
 }
 
-// holds reports whether c is met; an absent value meets nothing.
+// holds reports whether c is met; an absent value meets nothing but Absent.
 func (c *Condition) holds(docs Documents) bool {
-	v := look(docs, c.Path)
-	if v == nil {
+	if c.Absent != "" {
+		return look(docs, c.Absent) == nil
+	}
+	switch v := look(docs, c.Path).(type) {
+	case nil:
 		return false
+	case []any:
+		return slices.ContainsFunc(v, c.met)
+	default:
+		return c.met(v)
 	}
+}
+
+func (c *Condition) met(v any) bool {
+	text := printed(v)
 	if b, ok := v.(bool); ok {
-		return fmt.Sprint(b) == fmt.Sprint(c.Equals)
+		text = strconv.FormatBool(b)
 	}
-	return printed(v) != "" && printed(v) == fmt.Sprint(c.Equals)
+	if len(c.AnyOf) > 0 {
+		return text != "" && slices.Contains(c.AnyOf, text)
+	}
+	return text != "" && c.Equals != nil && text == fmt.Sprint(c.Equals)
 }
 
 // decodeJSON reads one JSON value, numbers as they are written, and refuses
@@ -323,50 +341,13 @@ func decodeValue(d *json.Decoder, depth int) (any, error) {
 	return t, nil
 }
 
-var hooks = map[string]func(Documents) string{"discord_avatar": discordAvatar}
-
-func runHook(name string, docs Documents) string {
-	if h := hooks[name]; h != nil {
-		return h(docs)
-	}
-	return ""
-}
-
-// discordAvatar builds the picture's URL from the hash of it, or from the id.
-//
-// Source: https://discord.com/developers/docs/reference#image-formatting
-func discordAvatar(docs Documents) string {
-	id, hash := printed(look(docs, "id")), printed(look(docs, "avatar"))
-	n, err := strconv.ParseUint(id, 10, 64)
-	switch {
-	case err != nil:
-		return ""
-	case hash != "":
-		format := "png"
-		if strings.HasPrefix(hash, "a_") {
-			format = "gif"
-		}
-		return "https://cdn.discordapp.com/avatars/" + id + "/" + hash + "." + format
-	}
-	picture := (n >> 22) % 6
-	if d, err := strconv.ParseUint(printed(look(docs, "discriminator")), 10, 64); err == nil && d != 0 {
-		picture = d % 5
-	}
-	return fmt.Sprintf("https://cdn.discordapp.com/embed/avatars/%d.png", picture)
-}
-
-func knownHook(name string) bool {
-	return hooks[name] != nil || slices.Contains([]string{"", "facebook_appsecret_proof"}, name)
-}
-
-// Paths are the plain paths among the expressions, without templates and
-// filters: where a document would be changed to change what is read.
-func (e Exprs) Paths() []string {
-	var paths []string
+// Texts are the expressions as they are written, without hooks.
+func (e Exprs) Texts() []string {
+	var texts []string
 	for _, x := range e {
-		if path, _, _ := strings.Cut(x.text, "|"); path != "" && !strings.Contains(path, "{") {
-			paths = append(paths, path)
+		if x.text != "" {
+			texts = append(texts, x.text)
 		}
 	}
-	return paths
+	return texts
 }

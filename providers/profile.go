@@ -3,6 +3,7 @@ package providers
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -15,7 +16,7 @@ type Profile struct {
 	Subject       string // 1–255 bytes; the provider's id for the person
 	Name          string // NFC, without control and format characters, at most 255 bytes
 	Email         string // lower case; only to be shown unless EmailVerified
-	Image         string // an https URL
+	Image         string // an https URL, or a small picture as a data URL
 	EmailVerified bool   // the catalogue's trust rule held
 	MayLink       bool   // and nobody but the address's owner could make it hold
 }
@@ -24,15 +25,15 @@ var errNoSubject = errors.New("the profile has no usable id")
 
 // MapProfile evaluates p's mapping and trust over what the provider sent.
 func MapProfile(p Provider, docs Documents) (Profile, error) {
-	subject := p.Map.ID.eval(docs)
+	subject := p.Map.ID.Value(docs)
 	if !validSubject(subject) {
 		return Profile{}, errNoSubject
 	}
 	out := Profile{
 		Subject: subject,
-		Name:    cleanName(p.Map.Name.eval(docs)),
-		Email:   strings.ToLower(p.Map.Email.eval(docs)),
-		Image:   cleanImage(p.Map.Image.eval(docs)),
+		Name:    cleanName(p.Map.Name.Value(docs)),
+		Email:   strings.ToLower(p.Map.Email.Value(docs)),
+		Image:   p.image(docs),
 	}
 	out.EmailVerified = out.Email != "" && p.EmailVerified.holds(docs)
 	out.MayLink = out.EmailVerified && !p.AnyTenantAssertsEmail
@@ -42,10 +43,10 @@ func MapProfile(p Provider, docs Documents) (Profile, error) {
 func (t Trust) holds(docs Documents) bool {
 	switch t.Trust {
 	case "claim":
-		return t.Path != "" && truthy(look(docs, t.Path))
+		return t.Path != "" && t.says(look(docs, t.Path))
 	case "all_claims":
 		for _, path := range t.Paths {
-			if !truthy(look(docs, path)) {
+			if !t.says(look(docs, path)) {
 				return false
 			}
 		}
@@ -56,6 +57,16 @@ func (t Trust) holds(docs Documents) bool {
 		return true
 	}
 	return false // operator, never, none, and whatever else is written
+}
+
+// says reports that v means yes: JSON true, and what Accepts lists for providers
+// that send text or numbers (security O-22).
+func (t Trust) says(v any) bool {
+	if b, ok := v.(bool); ok {
+		return b
+	}
+	text := printed(v)
+	return text != "" && slices.Contains(t.Accepts, text)
 }
 
 // validSubject is O-19 and O-34: never a blank, a zero, a control character, or
@@ -85,6 +96,23 @@ func cleanName(s string) string {
 		s = s[:len(s)-size]
 	}
 	return strings.TrimSpace(s)
+}
+
+// image is the person's picture: an https URL, or a data URL where this document
+// has us fetch the picture and make one of it.
+func (p Provider) image(docs Documents) string {
+	s := p.Map.Image.Value(docs)
+	if p.Hook == "photo_to_data_uri" && s != "" && s == photo(docs) {
+		return s
+	}
+	if base, err := url.Parse(p.ImageBase); err == nil && p.ImageBase != "" && s != "" {
+		u, err := base.Parse(s)
+		if err != nil {
+			return ""
+		}
+		s = u.String()
+	}
+	return cleanImage(s)
 }
 
 // cleanImage keeps https URLs without credentials, up to 2 KiB (security P-5).

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,8 +13,11 @@ const (
 	maxTrust     = 5 * time.Second // what another program deleted without a word is noticed by then
 	unknownTrust = time.Second     // how long a token that nobody has is remembered as that
 	maxUnknown   = 10_000
-	maxBatch     = 64 // checks that share a statement
-	maxWorkers   = 2  // statements under way at once
+	maxHot       = 4096 // entries that are ready to be handed out
+	maxBatch     = 64   // checks that share a statement
+	maxWorkers   = 2    // statements under way at once
+	maxWaiting   = 10_000
+	patience     = 2500 * time.Millisecond // of those who wait: every check is answered within 3 s (security X-10)
 )
 
 // Cache answers which session a token is of from memory. An entry dies when its
@@ -23,23 +28,29 @@ const (
 // Checks that miss at the same time share a statement. Times are the process's
 // own: they bound how long an answer is believed, never how long a session
 // lives.
+//
+// A few thousand entries are kept ready, the others in a form that the garbage
+// collector need not walk: at 100,000 sessions it would cost a check as much
+// again as all the rest.
 type Cache struct {
+	Warn func(error) // told when endings are not heard, once a cause; may be nil
+
 	store     *Store
-	url       string
-	most      int
 	lifetimes Lifetimes
 
 	generation atomic.Uint64 // changes with every loss of LISTEN; 0 while it is down
 	last       uint64        // the last generation, under mu
 
 	mu      sync.RWMutex
-	entries map[cacheKey]*Entry
-	bearers map[string]cacheKey // by session token: the access token's entry
+	hot     map[cacheKey]*Entry
+	bearers map[cacheKey]cacheKey // by session token: the access token's entry, which is in hot only
+	cold    remembered
 	unknown map[cacheKey]time.Time
-	flights map[cacheKey]*flight
-	queue   []*flight
+	flights map[cacheKey]*flight // that a check may join
+	queue   [2][]*flight         // by Token
 	workers int
-	ended   recently // session tokens that ended while something was being read
+	waiting int      // flights that have not landed, joinable or not
+	ended   recently // sessions that ended while something was being read
 
 	hits, misses atomic.Uint64
 }
@@ -51,9 +62,13 @@ type CacheStats struct {
 	Trusted      bool
 }
 
-type cacheKey struct {
-	by    Token
-	token string
+// A cacheKey is a hash of the token that a session is looked up by: nobody who
+// does not have the token can find another with the same key.
+type cacheKey [16]byte
+
+func keyOf(by Token, token string) cacheKey {
+	sum := sha256.Sum256(append([]byte{byte(by)}, token...))
+	return cacheKey(sum[:])
 }
 
 // An Entry is a checked session for as long as it is remembered. It is shared:
@@ -78,55 +93,56 @@ func (e *Entry) Live(now time.Time) bool {
 // flight is a look-up under way, and those who wait for it.
 type flight struct {
 	key     cacheKey
+	by      Token
+	token   string
 	done    chan struct{}
 	entry   *Entry // nil: unknown
 	err     error
 	started time.Time
 }
 
-// NewCache keeps up to most sessions. url is a connection past any transaction
-// pooler, for LISTEN. Nothing is remembered until Run has connected.
-func NewCache(s *Store, url string, most int, l Lifetimes) *Cache {
-	return &Cache{store: s, url: url, most: most, lifetimes: l, entries: map[cacheKey]*Entry{}, bearers: map[string]cacheKey{},
-		unknown: map[cacheKey]time.Time{}, flights: map[cacheKey]*flight{}}
+// NewCache keeps up to most sessions. Nothing is remembered until Run hears of
+// endings.
+func NewCache(s *Store, most int, l Lifetimes) *Cache {
+	c := &Cache{store: s, lifetimes: l, cold: remembered{most: most}}
+	c.clear()
+	s.cache.Store(c)
+	return c
+}
+
+// clear forgets everything. What is under way is not joined any more.
+func (c *Cache) clear() {
+	c.hot, c.bearers = map[cacheKey]*Entry{}, map[cacheKey]cacheKey{}
+	c.unknown, c.flights = map[cacheKey]time.Time{}, map[cacheKey]*flight{}
+	c.cold.clear()
 }
 
 // Check returns the live session that has the stored token, from memory when it
 // is there. ErrNotFound: there is none. ErrUnavailable: it cannot be told.
 func (c *Cache) Check(ctx context.Context, by Token, token string) (*Entry, error) {
-	key := cacheKey{by, token}
-	now := time.Now()
+	key, now := keyOf(by, token), time.Now()
 	c.mu.RLock()
-	e, known := c.entries[key]
-	refused, isRefused := c.unknown[key]
+	e, known := c.hot[key]
+	over, refused := c.unknown[key]
 	c.mu.RUnlock()
-	if known && e.Live(now) {
+	switch {
+	case known && e.Live(now):
 		c.hits.Add(1)
 		return e, nil
-	}
-	if isRefused && now.Before(refused) && c.Trusted() {
+	case refused && now.Before(over) && c.Trusted():
 		c.hits.Add(1)
 		return nil, wrap("check session", ErrNotFound)
 	}
-	return c.load(ctx, key)
-}
-
-// load joins the look-up that is under way for key, or queues one. A look-up
-// goes on when those who wait for it give up.
-func (c *Cache) load(ctx context.Context, key cacheKey) (*Entry, error) {
-	c.mu.Lock()
-	f := c.flights[key]
-	if f == nil {
-		f = &flight{key: key, done: make(chan struct{}), started: time.Now()}
-		c.flights[key] = f
-		c.queue = append(c.queue, f)
-		c.misses.Add(1)
-		if c.workers < maxWorkers {
-			c.workers++
-			go c.work(context.WithoutCancel(ctx))
-		}
+	e, f := c.recall(key, by, token, now)
+	switch {
+	case e != nil:
+		c.hits.Add(1)
+		return e, nil
+	case f == nil:
+		return nil, fmt.Errorf("check session: %w (too many are waiting)", ErrUnavailable)
 	}
-	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -138,8 +154,56 @@ func (c *Cache) load(ctx context.Context, key cacheKey) (*Entry, error) {
 	return f.entry, f.err
 }
 
+// recall makes an entry ready that is remembered, or joins the look-up that is
+// under way for key, or queues one. A look-up goes on when those who wait for it
+// give up. Neither: too many are waiting.
+func (c *Cache) recall(key cacheKey, by Token, token string, now time.Time) (*Entry, *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.hot[key]; ok && e.Live(now) {
+		return e, nil
+	}
+	if checked, until, ok := c.cold.find(key); ok && now.Before(until) && c.Trusted() {
+		e := &Entry{Checked: checked, cache: c, generation: c.generation.Load(), until: until}
+		c.heat(key, e)
+		return e, nil
+	}
+	f := c.flights[key]
+	if f == nil {
+		if c.waiting >= maxWaiting {
+			return nil, nil
+		}
+		f = &flight{key: key, by: by, token: token, done: make(chan struct{}), started: now}
+		c.flights[key] = f
+		c.queue[by] = append(c.queue[by], f)
+		c.waiting++
+		c.misses.Add(1)
+		if c.workers < maxWorkers {
+			c.workers++
+			go c.work()
+		}
+	}
+	return nil, f
+}
+
+// heat keeps e ready, in place of any other when there are many. Whoever holds
+// one that is dropped here asks again.
+func (c *Cache) heat(key cacheKey, e *Entry) {
+	if old, ok := c.hot[key]; ok {
+		old.dead.Store(true)
+	} else if len(c.hot) >= maxHot {
+		for any, old := range c.hot {
+			old.dead.Store(true)
+			delete(c.hot, any)
+			delete(c.bearers, keyOf(SessionToken, old.Session.SessionToken))
+			break
+		}
+	}
+	c.hot[key] = e
+}
+
 // work asks for what is queued, a batch at a time, until nothing is.
-func (c *Cache) work(ctx context.Context) {
+func (c *Cache) work() {
 	for {
 		batch, by := c.take()
 		if len(batch) == 0 {
@@ -147,34 +211,38 @@ func (c *Cache) work(ctx context.Context) {
 		}
 		tokens := make([]string, len(batch))
 		for i, f := range batch {
-			tokens[i] = f.key.token
+			tokens[i] = f.token
 		}
 		generation := c.generation.Load()
-		found, err := c.store.Check(ctx, by, tokens, c.lifetimes)
+		found, err := c.store.Check(context.Background(), by, tokens, c.lifetimes)
 		c.land(batch, by, found, err, generation)
 	}
 }
 
-// take removes up to maxBatch look-ups of one kind from the queue.
+// take removes up to maxBatch look-ups of one kind from the queue. Those that
+// nobody waits for any more are not made: a database that comes back is asked
+// what people want to know now.
 func (c *Cache) take() (batch []*flight, by Token) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queue) == 0 {
-		c.workers--
-		return nil, 0
-	}
-	by = c.queue[0].key.by
-	rest := c.queue[:0]
-	for _, f := range c.queue {
-		if f.key.by == by && len(batch) < maxBatch {
+	tooOld := time.Now().Add(-patience)
+	for by := range c.queue {
+		for len(c.queue[by]) > 0 && len(batch) < maxBatch {
+			f := c.queue[by][0]
+			c.queue[by][0], c.queue[by] = nil, c.queue[by][1:]
+			if f.started.Before(tooOld) {
+				f.err = fmt.Errorf("check session: %w (out of time)", ErrUnavailable)
+				c.done(f)
+				continue
+			}
 			batch = append(batch, f)
-		} else {
-			rest = append(rest, f)
+		}
+		if len(batch) > 0 {
+			return batch, Token(by)
 		}
 	}
-	clear(c.queue[len(rest):])
-	c.queue = rest
-	return batch, by
+	c.workers--
+	return nil, 0
 }
 
 // land gives a batch its answers, and remembers them where nothing has ended
@@ -197,64 +265,42 @@ func (c *Cache) land(batch []*flight, by Token, found []Checked, err error, gene
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range batch {
-		f.entry, f.err = byToken[f.key.token], err
+		f.entry, f.err = byToken[f.token], err
 		if err == nil {
 			c.keep(f, generation, now)
 		}
-		if c.flights[f.key] == f {
-			delete(c.flights, f.key)
-		}
-		close(f.done)
+		c.done(f)
 	}
+}
+
+// done answers those who wait for f.
+func (c *Cache) done(f *flight) {
+	if c.flights[f.key] == f {
+		delete(c.flights, f.key)
+	}
+	c.waiting--
+	close(f.done)
 }
 
 // keep remembers the answer to f. An answer that must not be remembered is
 // still one for those who asked before the session ended.
 func (c *Cache) keep(f *flight, generation uint64, now time.Time) {
-	switch {
-	case generation == 0 || generation != c.generation.Load():
-	case f.entry == nil:
+	trusted := generation != 0 && generation == c.generation.Load()
+	switch e := f.entry; {
+	case e == nil && trusted:
 		if len(c.unknown) >= maxUnknown {
 			clear(c.unknown)
 		}
 		c.unknown[f.key] = now.Add(unknownTrust)
-		return
-	case c.ended.since(f.entry.Session.SessionToken, f.started):
+	case e == nil:
+	case !trusted || c.ended.since(keyOf(SessionToken, e.Session.SessionToken), f.started):
+		e.dead.Store(true)
+	case f.by == AccessToken:
+		c.heat(f.key, e)
+		c.bearers[keyOf(SessionToken, e.Session.SessionToken)] = f.key
 	default:
-		if len(c.entries) >= c.most {
-			c.makeRoom(now)
-		}
-		c.entries[f.key] = f.entry
-		if f.key.by == AccessToken {
-			c.bearers[f.entry.Session.SessionToken] = f.key
-		}
-		return
-	}
-	if f.entry != nil {
-		f.entry.dead.Store(true)
-	}
-}
-
-// makeRoom drops what is over, and if that is not enough anything.
-func (c *Cache) makeRoom(now time.Time) {
-	for key, e := range c.entries {
-		if !e.Live(now) {
-			c.drop(key, e)
-		}
-	}
-	for key, e := range c.entries {
-		if len(c.entries) < c.most {
-			return
-		}
-		c.drop(key, e)
-	}
-}
-
-func (c *Cache) drop(key cacheKey, e *Entry) {
-	e.dead.Store(true)
-	delete(c.entries, key)
-	if key.by == AccessToken {
-		delete(c.bearers, e.Session.SessionToken)
+		c.heat(f.key, e)
+		c.cold.keep(f.key, e.Checked, e.until, now)
 	}
 }
 
@@ -262,21 +308,25 @@ func (c *Cache) drop(key cacheKey, e *Entry) {
 func (c *Cache) Forget(sessionToken string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, key := range []cacheKey{{SessionToken, sessionToken}, c.bearers[sessionToken]} {
-		if e, ok := c.entries[key]; ok {
-			c.drop(key, e)
+	key := keyOf(SessionToken, sessionToken)
+	c.cold.forget(key)
+	for _, k := range []cacheKey{key, c.bearers[key]} {
+		if e, ok := c.hot[k]; ok {
+			e.dead.Store(true)
+			delete(c.hot, k)
 		}
 	}
-	if len(c.flights) == 0 {
+	delete(c.bearers, key)
+	if c.waiting == 0 {
 		return
 	}
-	c.ended.note(sessionToken, time.Now())
+	c.ended.note(key, time.Now())
 	// Whoever asks from now on must not join a look-up that may have read the
 	// row before it went. Which access token it had is not known here.
-	delete(c.flights, cacheKey{SessionToken, sessionToken})
-	for key := range c.flights {
-		if key.by == AccessToken {
-			delete(c.flights, key)
+	delete(c.flights, key)
+	for k, f := range c.flights {
+		if f.by == AccessToken {
+			delete(c.flights, k)
 		}
 	}
 }
@@ -292,10 +342,7 @@ func (c *Cache) trust(up bool) {
 	} else {
 		c.generation.Store(0)
 	}
-	clear(c.entries)
-	clear(c.bearers)
-	clear(c.unknown)
-	clear(c.flights)
+	c.clear()
 }
 
 // Trusted reports whether answers may come from memory.
@@ -305,22 +352,22 @@ func (c *Cache) Trusted() bool { return c.generation.Load() != 0 }
 func (c *Cache) Stats() CacheStats {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return CacheStats{Hits: c.hits.Load(), Misses: c.misses.Load(), Held: len(c.entries), Trusted: c.Trusted()}
+	return CacheStats{Hits: c.hits.Load(), Misses: c.misses.Load(), Held: c.cold.held() + len(c.bearers), Trusted: c.Trusted()}
 }
 
-// recently remembers session tokens for longer than any statement may take.
+// recently remembers sessions for longer than any look-up may take.
 type recently struct {
-	now, before map[string]time.Time
+	now, before map[cacheKey]time.Time
 	turned      time.Time
 }
 
-func (r *recently) note(token string, at time.Time) {
+func (r *recently) note(key cacheKey, at time.Time) {
 	if at.Sub(r.turned) > 10*time.Second {
-		r.now, r.before, r.turned = map[string]time.Time{}, r.now, at
+		r.now, r.before, r.turned = map[cacheKey]time.Time{}, r.now, at
 	}
-	r.now[token] = at
+	r.now[key] = at
 }
 
-func (r *recently) since(token string, start time.Time) bool {
-	return !r.now[token].Before(start) && !r.now[token].IsZero() || !r.before[token].Before(start) && !r.before[token].IsZero()
+func (r *recently) since(key cacheKey, start time.Time) bool {
+	return !r.now[key].Before(start) && !r.now[key].IsZero() || !r.before[key].Before(start) && !r.before[key].IsZero()
 }

@@ -17,7 +17,7 @@ func newCache(t *testing.T, url string, o store.Options) (*store.Store, *store.C
 	t.Helper()
 	o.URL = url
 	s := storetest.OpenWith(t, o)
-	c := store.NewCache(s, url, 100, lifetimes)
+	c := store.NewCache(s, 100, lifetimes)
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	go c.Run(ctx)

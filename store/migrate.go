@@ -15,9 +15,15 @@ import (
 )
 
 // A SchemaError says how the live tables differ from the documented ones.
-type SchemaError struct{ Diff string }
+type SchemaError struct {
+	Diff    string
+	Missing bool // none of the four tables is there
+}
 
 func (e *SchemaError) Error() string {
+	if e.Missing {
+		return "the four tables are not there"
+	}
 	return "the tables are not the documented schema (- documented, + found):\n" + e.Diff
 }
 
@@ -115,9 +121,10 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 		return nil, errors.New("the database URL cannot be read; want postgres://user:password@host:5432/name")
 	}
 	c.ConnectTimeout = 3 * time.Second
+	c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // behind a pooler too
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		return nil, describe("connect", err)
+		return nil, explain(c, err)
 	}
 	return conn, nil
 }
@@ -131,13 +138,8 @@ func describe(op string, err error) error {
 	if _, ok := errors.AsType[*SchemaError](err); ok {
 		return err
 	}
-	switch code(err) {
-	case "28P01", "28000":
-		return fmt.Errorf("%s: the server refused this role or its password", op)
-	case "3D000":
-		return fmt.Errorf("%s: there is no database of that name", op)
-	case "42501":
-		return fmt.Errorf("%s: this role may not do that; migrations need a role that may create tables", op)
+	if code(err) == "42501" {
+		return fmt.Errorf("%s: this role may not do that; migrations need a role that may create tables (GRANT CREATE ON DATABASE and ON SCHEMA)", op)
 	}
 	return wrap(op, err)
 }
@@ -172,7 +174,7 @@ func compareSchema(ctx context.Context, q querier, schema string) error {
 		}
 	}
 	if diff.Len() > 0 {
-		return &SchemaError{diff.String()}
+		return &SchemaError{strings.TrimSuffix(diff.String(), "\n"), len(found) == 0}
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ const (
 	AccessToken               // a bearer token of an API client
 )
 
-// A Checked is a live session and whose it is.
+// A Checked is a live session and whose it is. Session.AccessToken is there only
+// when the session was looked up by it.
 type Checked struct {
 	User      User
 	Session   Session
@@ -35,12 +36,13 @@ const (
 	)`
 	checked = `
 	SELECT u.id, coalesce(u.name, ''), coalesce(u.email, ''), u.email_verified, coalesce(u.image, ''), u.created_at, u.updated_at,
-		s.id, s.user_id, coalesce(slid.expires, s.expires), s.session_token, s.access_token, s.created_at, coalesce(slid.updated_at, s.updated_at),
+		s.id, s.user_id, coalesce(slid.expires, s.expires), s.session_token, `
+	whose = `, s.created_at, coalesce(slid.updated_at, s.updated_at),
 		ARRAY(SELECT DISTINCT provider FROM accounts WHERE user_id = u.id ORDER BY provider)
 	FROM sessions s JOIN users u ON u.id = s.user_id `
-	checkBySession = slid + checked + `LEFT JOIN slid ON slid.id = s.id
+	checkBySession = slid + checked + `''` + whose + `LEFT JOIN slid ON slid.id = s.id
 	WHERE s.session_token = ANY($1::varchar[]) AND s.expires > now() AND s.created_at + $4::float8 * interval '1 second' > now()`
-	checkByAccess = checked + `LEFT JOIN (SELECT NULL::int, NULL::timestamptz, NULL::timestamptz WHERE false) slid (id, expires, updated_at) ON false
+	checkByAccess = checked + `s.access_token` + whose + `LEFT JOIN (SELECT NULL::int, NULL::timestamptz, NULL::timestamptz WHERE false) slid (id, expires, updated_at) ON false
 	WHERE s.access_token = ANY($1::varchar[]) AND s.expires > now()
 		AND (s.session_token LIKE 'api:%' OR s.created_at + $2::float8 * interval '1 second' > now())`
 )
@@ -90,12 +92,25 @@ func (s *Store) Session(ctx context.Context, sessionToken string, l Lifetimes) (
 // end deletes the sessions that where selects and tells every replica, in one
 // statement (security S-5). It returns how many there were.
 func (s *Store) end(ctx context.Context, op, where string, args ...any) (n int, err error) {
+	var ended []string
 	err = s.do(ctx, op, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
 	WITH ended AS (DELETE FROM sessions WHERE `+where+` RETURNING session_token)
-	SELECT count(pg_notify('gatepost_session', session_token)) FROM ended`, args...).Scan(&n)
+	SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) FROM ended`, args...).Scan(&ended)
 	})
-	return n, err
+	s.haveEnded(ended)
+	return len(ended), err
+}
+
+// haveEnded counts sessions that this process ended, and has its own cache
+// forget them before anybody is told so: it does not wait to be notified.
+func (s *Store) haveEnded(tokens []string) {
+	s.ended.Add(int64(len(tokens)))
+	if c := s.cache.Load(); c != nil {
+		for _, t := range tokens {
+			c.Forget(t)
+		}
+	}
 }
 
 // EndSession ends the session with that stored token, if there is one.
@@ -154,6 +169,7 @@ func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession
 	return s.do(ctx, "unlink", func(ctx context.Context) error {
 		var exists bool
 		var removed int
+		var ended []string
 		err := s.pool.QueryRow(ctx, `
 	WITH owner AS (
 		SELECT id, email, email_verified FROM users WHERE id = $1 FOR UPDATE
@@ -168,8 +184,9 @@ func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession
 	), forgotten AS (
 		DELETE FROM verification_tokens v USING owner, removed WHERE v.identifier = owner.email RETURNING v.id
 	)
-	SELECT EXISTS (SELECT FROM mine), (SELECT count(*) FROM removed), (SELECT count(pg_notify('gatepost_session', session_token)) FROM ended)`,
-			userID, accountID, keepSession).Scan(&exists, &removed, new(int))
+	SELECT EXISTS (SELECT FROM mine), (SELECT count(*) FROM removed), (SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) FROM ended)`,
+			userID, accountID, keepSession).Scan(&exists, &removed, &ended)
+		s.haveEnded(ended)
 		switch {
 		case err != nil:
 			return err
@@ -192,6 +209,16 @@ func (s *Store) Users(ctx context.Context, email string, limit int) (list []User
 		return err
 	})
 	return list, err
+}
+
+// User returns one user.
+func (s *Store) User(ctx context.Context, id int32) (u User, err error) {
+	err = s.do(ctx, "user", func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	SELECT id, coalesce(name, ''), coalesce(email, ''), email_verified, coalesce(image, ''), created_at, updated_at FROM users WHERE id = $1`, id).Scan(
+			&u.ID, &u.Name, &u.Email, &u.EmailVerified, &u.Image, &u.CreatedAt, &u.UpdatedAt)
+	})
+	return u, err
 }
 
 // Sweep deletes up to batch sessions and batch tokens that are over, unless

@@ -45,7 +45,7 @@ const beginSession = `
 		WHERE $3::varchar <> '' AND s.session_token = $3::varchar OR s.id IN (SELECT id FROM surplus)
 		RETURNING s.session_token
 	), told AS (
-		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended
+		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended
 	)`
 
 func sessionArgs(n NewSession) []any {
@@ -100,7 +100,7 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 	)`+beginSession+`
 	SELECT (SELECT id FROM owner), (SELECT id FROM current), (SELECT created_at FROM current),
 		(SELECT id FROM namesake), (SELECT verified FROM namesake), EXISTS (SELECT FROM made),
-		u.*, b.*, (SELECT n FROM told)
+		u.*, b.*, (SELECT tokens FROM told)
 	FROM (SELECT 1) one
 	LEFT JOIN begun b ON true
 	LEFT JOIN LATERAL (
@@ -114,6 +114,7 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 		}
 		f = Facts{Owner: deref(owner), Current: deref(current), CurrentSince: deref(since), Namesake: deref(namesake), NamesakeVerified: deref(verified)}
 		out = n.signedIn()
+		s.haveEnded(n.ended)
 		out.NewUser = out.User.ID != 0 && deref(created)
 		return nil
 	})
@@ -157,17 +158,18 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 		WHERE s.user_id = who.user_id OR $3::varchar <> '' AND s.session_token = $3::varchar
 		RETURNING s.session_token
 	), told AS (
-		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended WHERE $6::int >= 0
+		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended WHERE $6::int >= 0
 	), forgotten AS (
 		DELETE FROM verification_tokens v USING target, who WHERE v.identifier = target.email RETURNING v.id
 	)
-	SELECT t.id, coalesce(t.name, ''), coalesce(t.email, ''), t.email_verified, coalesce(t.image, ''), t.created_at, t.updated_at, b.*, (SELECT n FROM told)
+	SELECT t.id, coalesce(t.name, ''), coalesce(t.email, ''), t.email_verified, coalesce(t.image, ''), t.created_at, t.updated_at, b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN target t ON t.id = b.user_id`, args...)
 		err := row.Scan(n.into()...)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrConflict
 		}
 		out = n.signedIn()
+		s.haveEnded(n.ended)
 		return err
 	})
 	return out, err
@@ -208,12 +210,12 @@ type nullableSignedIn struct {
 	name, email, image, token, access *string
 	verified, made, changed           *time.Time
 	expires, begun, touched           *time.Time
-	notified                          *int64
+	ended                             []string // stored session tokens
 }
 
 func (n *nullableSignedIn) into() []any {
 	return []any{&n.userID, &n.name, &n.email, &n.verified, &n.image, &n.made, &n.changed,
-		&n.sessionID, &n.sessionUser, &n.expires, &n.token, &n.access, &n.begun, &n.touched, &n.notified}
+		&n.sessionID, &n.sessionUser, &n.expires, &n.token, &n.access, &n.begun, &n.touched, &n.ended}
 }
 
 func (n *nullableSignedIn) signedIn() SignedIn {

@@ -9,8 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,7 +43,10 @@ type Options struct {
 // Store is safe for concurrent use.
 type Store struct {
 	pool    *pgxpool.Pool
+	direct  string // Options.DirectURL or URL
 	timeout time.Duration
+	ended   atomic.Int64
+	cache   atomic.Pointer[Cache] // told what this process ends; nil for none
 }
 
 // Open prepares a pool. It does not connect, so that a database that is away
@@ -49,7 +54,7 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	c, err := poolConfig(o)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open store: %w", err)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
@@ -59,14 +64,28 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if timeout == 0 {
 		timeout = 2 * time.Second
 	}
-	return &Store{pool, timeout}, nil
+	direct := o.DirectURL
+	if direct == "" {
+		direct = o.URL
+	}
+	return &Store{pool: pool, direct: direct, timeout: timeout}, nil
+}
+
+// Check reports what is wrong with o that shows without connecting.
+func (o Options) Check() error {
+	_, err := poolConfig(o)
+	return err
 }
 
 func poolConfig(o Options) (*pgxpool.Config, error) {
 	c, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
-		// ParseConfig's error repeats the URL with its password (security K-P10).
-		return nil, errors.New("open store: the database URL cannot be read; want postgres://user:password@host:5432/name")
+		// ParseConfig's error repeats the URL with its password (security
+		// K-P10); a file that it names, as in sslrootcert, may be said.
+		if file, ok := errors.AsType[*fs.PathError](err); ok {
+			return nil, file
+		}
+		return nil, errors.New("cannot be read; want postgres://user:password@host:5432/name")
 	}
 	if err := verifyTLS(c.ConnConfig, o.InsecureTLS); err != nil {
 		return nil, err
@@ -84,9 +103,6 @@ func poolConfig(o Options) (*pgxpool.Config, error) {
 func configure(c *pgx.ConnConfig, o Options) {
 	c.ConnectTimeout = 3 * time.Second
 	c.Tracer = o.Tracer
-	if o.Schema != "" {
-		c.RuntimeParams["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
-	}
 	switch o.ExecMode {
 	case "exec":
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec
@@ -94,7 +110,11 @@ func configure(c *pgx.ConnConfig, o Options) {
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	default:
 		// A pooler in transaction mode refuses startup parameters it does not
-		// know, so these are set only on direct connections.
+		// know, so these are set only on direct connections. CheckSearchPath
+		// finds a role whose own search_path does not do.
+		if o.Schema != "" {
+			c.RuntimeParams["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
+		}
 		c.RuntimeParams["statement_timeout"] = "5000"
 		c.RuntimeParams["lock_timeout"] = "3000"
 		c.RuntimeParams["idle_in_transaction_session_timeout"] = "10000"
@@ -108,7 +128,7 @@ func verifyTLS(c *pgx.ConnConfig, insecure bool) error {
 		return nil
 	}
 	if c.TLSConfig == nil || c.TLSConfig.InsecureSkipVerify || len(c.Fallbacks) > 0 && c.Fallbacks[0].TLSConfig == nil {
-		return fmt.Errorf("open store: the server %s is not verified; add sslmode=verify-full to the database URL, or set database.insecure_tls", c.Host)
+		return fmt.Errorf("the server %s would not be verified; add sslmode=verify-full, or set database.insecure_tls", c.Host)
 	}
 	return nil
 }
@@ -120,6 +140,35 @@ func isLocal(host string) bool {
 
 // Close ends all connections.
 func (s *Store) Close() { s.pool.Close() }
+
+// Stats are counts since the start, and how the pool is now.
+type Stats struct {
+	SessionsEnded                       int64 // by this process, before their time
+	MaxConns, Conns, IdleConns          int32
+	Acquires, WaitedAcquires, Cancelled int64 // of connections; waited for one, gave up waiting
+	AcquireTime                         time.Duration
+}
+
+// Stats says how the pool does.
+func (s *Store) Stats() Stats {
+	p := s.pool.Stat()
+	return Stats{s.ended.Load(), p.MaxConns(), p.TotalConns(), p.IdleConns(), p.AcquireCount(), p.EmptyAcquireCount(), p.CanceledAcquireCount(), p.AcquireDuration()}
+}
+
+// Drift is how far the database's clock is ahead of ours, to within the time of
+// one question (security S-12).
+func (s *Store) Drift(ctx context.Context) (ahead time.Duration, err error) {
+	err = s.do(ctx, "clock", func(ctx context.Context) error {
+		var theirs time.Time
+		asked := time.Now()
+		if err := s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&theirs); err != nil {
+			return err
+		}
+		ahead = theirs.Sub(asked.Add(time.Since(asked) / 2))
+		return nil
+	})
+	return ahead, err
+}
 
 // Ready reports whether the database answers within a second.
 func (s *Store) Ready(ctx context.Context) error {
@@ -155,6 +204,13 @@ func code(err error) string {
 	return ""
 }
 
+// Prepared statements that another client made or dropped, and startup
+// parameters that are refused, come from a pooler (security K-P6).
+const (
+	setExecMode  = "set database.exec_mode: cache_describe"
+	behindPooler = "database.url leads through a pooler in transaction mode; " + setExecMode
+)
+
 // wrap names the operation and the kind of fault. Postgres's own texts may
 // contain values, so only code and constraint remain (security K-P10).
 func wrap(op string, err error) error {
@@ -182,6 +238,14 @@ func wrap(op string, err error) error {
 		return fmt.Errorf("%s: %w (%s)", op, ErrInvalid, pg.Code)
 	case pg.Code == "23505":
 		return fmt.Errorf("%s: %w (%s)", op, ErrConflict, pg.ConstraintName)
+	case pg.Code == "42P05", pg.Code == "26000":
+		return fmt.Errorf("%s: %w (%s): %s", op, ErrUnavailable, pg.Code, behindPooler)
+	case pg.Code == "42P01":
+		return fmt.Errorf("%s: a table is not there (42P01); run «gatepost migrate»", op)
+	case pg.Code == "42501":
+		return fmt.Errorf("%s: the role lacks a right (42501); «gatepost check» says which", op)
+	case pg.Code == "08P01":
+		return fmt.Errorf("%s: %w (%s): if this is a pooler in transaction mode, %s", op, ErrUnavailable, pg.Code, setExecMode)
 	case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"), pg.Code == "55P03", pg.Code == "25006":
 		return fmt.Errorf("%s: %w (%s)", op, ErrUnavailable, pg.Code)
 	}

@@ -497,7 +497,7 @@ func TestMigrate(t *testing.T) {
 				return
 			}
 			differs, ok := errors.AsType[*store.SchemaError](err)
-			if !ok || !strings.Contains(differs.Diff, tt.want) {
+			if !ok || differs.Missing || !strings.Contains(differs.Diff, tt.want) {
 				t.Errorf("got %v, want %q in the difference", err, tt.want)
 			}
 			if query[bool](t, url, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'gatepost')") {
@@ -540,9 +540,19 @@ func TestRestrictedRoleAndExecModes(t *testing.T) {
 			conn.Close(context.Background())
 		}
 	})
+	restricted := strings.Replace(url, "user=gatepost", "user="+role, 1)
+	access := func() error {
+		return storetest.OpenWith(t, store.Options{URL: restricted}).CheckAccess(t.Context(), "public")
+	}
+	if err := access(); err == nil || !strings.Contains(err.Error(), "DELETE ON TABLE users") || !strings.Contains(err.Error(), "USAGE ON SEQUENCE sessions_id_seq") {
+		t.Errorf("without any right: %v", err)
+	}
 	exec(t, url, "GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, sessions, users, verification_tokens TO "+role+"; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role)
+	if err := access(); err != nil {
+		t.Errorf("with the rights it needs: %v", err)
+	}
 	for i, mode := range []string{"", "exec", "cache_describe"} {
-		s := storetest.OpenWith(t, store.Options{URL: strings.Replace(url, "user=gatepost", "user="+role, 1), ExecMode: mode})
+		s := storetest.OpenWith(t, store.Options{URL: restricted, ExecMode: mode})
 		name := fmt.Sprint("m", i)
 		if _, _, err := s.SignInByAccount(t.Context(), answer("google", name, "", name)); err != nil {
 			t.Errorf("mode %q: %v", mode, err)

@@ -176,13 +176,14 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 		WHERE $3::varchar <> '' AND s.session_token = $3::varchar OR s.id IN (SELECT id FROM surplus) OR s.user_id IN (SELECT id FROM proven)
 		RETURNING s.session_token
 	), told AS (
-		SELECT count(pg_notify('gatepost_session', session_token)) AS n FROM ended
+		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended
 	)
 	SELECT EXISTS (SELECT FROM made), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
-		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT n FROM told)
+		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,
 			append(sessionArgs(session), tokens)...).Scan(append([]any{&created}, n.into()...)...)
 		out = n.signedIn()
+		s.haveEnded(n.ended)
 		out.NewUser = created
 		return err
 	})

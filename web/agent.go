@@ -1,6 +1,9 @@
 package web
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Marks in a User-Agent, the first found counts: browsers name those that they
 // descend from. What is shown is always from these lists, never the header.
@@ -13,6 +16,18 @@ var (
 		{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"CrOS", "ChromeOS"}, {"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"Macintosh", "macOS"}, {"Linux", "Linux"}, {"BSD", "BSD"},
 	}
 )
+
+// appMarks are what browsers inside other apps add. Home-screen applications of
+// iOS have none of them and are fine.
+var appMarks = []string{
+	"; wv)", "FBAN/", "FBAV/", "FB_IAB", "Instagram ", "Barcelona ", " Line/", "MicroMessenger/", "Snapchat/", "BytedanceWebview", "musical_ly", "TikTok",
+	"Twitter for ", "LinkedInApp", "Pinterest/", "KAKAOTALK", "NAVER(inapp",
+}
+
+// inApp reports a browser inside another app, which some providers refuse.
+func inApp(userAgent string) bool {
+	return slices.ContainsFunc(appMarks, func(mark string) bool { return strings.Contains(userAgent, mark) })
+}
 
 // agent names browser and system as a person would, "" for what it does not
 // know.

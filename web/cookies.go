@@ -28,6 +28,7 @@ const (
 	answerCookie   = "gatepost.answer-"  // + the same; what a form_post brought
 	mailCookie     = "gatepost.mail-attempt"
 	pendingCookie  = "gatepost.pending-link"
+	typedCookie    = "gatepost.typed-address"
 	lastUsedCookie = "gatepost.last-provider"
 	crossingCookie = "gatepost.crossing-" // + 16 hex digits of its bind
 	bouncesCookie  = "gatepost.bounces"
@@ -52,7 +53,7 @@ type cookies struct {
 
 func newCookies(keys flows.Keys, secure bool, domain string, sites []Site) *cookies {
 	k := &cookies{secure: secure, domain: domain, sites: sites, csrf: keys.Derive("csrf cookie", 32), sealed: map[string][]securecookie.Codec{}}
-	for _, purpose := range []string{sessionCookie, attemptCookie, answerCookie, mailCookie, pendingCookie, crossingCookie, bouncesCookie, carriedCode} {
+	for _, purpose := range []string{sessionCookie, attemptCookie, answerCookie, mailCookie, pendingCookie, typedCookie, crossingCookie, bouncesCookie, carriedCode} {
 		hash, block := keys.Derive("mac "+purpose, 32), keys.Derive("seal "+purpose, 32)
 		for i := range hash {
 			codec := securecookie.New(hash[i], block[i])
@@ -307,6 +308,20 @@ func (k *cookies) mailAttempt(c echo.Context) (a flows.MailAttempt) {
 	return a
 }
 
+// keepTyped remembers what somebody typed that is no address, so that they can
+// correct it. It is theirs to see and stays out of every URL.
+func (k *cookies) keepTyped(c echo.Context, typed string) error {
+	if len(typed) > 254 {
+		return nil
+	}
+	return k.seal(c, typedCookie, typedCookie, typed, time.Now().Add(flows.AttemptTTL))
+}
+
+func (k *cookies) typed(c echo.Context) (typed string) {
+	k.open(c, typedCookie, typedCookie, &typed)
+	return typed
+}
+
 func (k *cookies) keepPendingLink(c echo.Context, p flows.PendingLink) error {
 	return k.sealReturning(c, pendingCookie, pendingCookie, anAttempt, &p, &p.ReturnTo, p.Since.Add(flows.AttemptTTL))
 }
@@ -405,7 +420,7 @@ func (k *cookies) lastUsed(c echo.Context) string {
 
 // clearSignedIn removes what belongs to a session that is over.
 func (k *cookies) clearSignedIn(c echo.Context) {
-	for _, base := range []string{sessionCookie, mailCookie, pendingCookie, returnToCookie} {
+	for _, base := range []string{sessionCookie, mailCookie, pendingCookie, typedCookie, returnToCookie} {
 		if base == sessionCookie || len(c.Request().CookiesNamed(k.name(base))) > 0 {
 			k.clear(c, base)
 		}

@@ -61,7 +61,7 @@ func (s *server) answerError(err error, c echo.Context) error {
 	case staysOn(refusal, s.formPage(c, fields)):
 		return s.answer(c, fields, s.url(s.formPage(c, fields), url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}, "id": {entry.id}}))
 	default:
-		return s.answer(c, fields, s.errorURL(refusal, entry.id))
+		return s.answer(c, fields, s.errorURL(refusal, entry))
 	}
 }
 
@@ -125,8 +125,12 @@ func (s *server) alert(c echo.Context) *problem {
 }
 
 // errorURL is NextAuth's error page with what our own page tells besides.
-func (s *server) errorURL(refusal *flows.Error, requestID string) string {
-	return s.url("/error", url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}, "id": {requestID}})
+func (s *server) errorURL(refusal *flows.Error, entry *logEntry) string {
+	query := url.Values{"error": {string(refusal.Code)}, "reason": {refusal.Reason}, "id": {entry.id}}
+	if _, err := s.OAuth.Provider(entry.provider); err == nil {
+		query.Set("provider", entry.provider)
+	}
+	return s.url("/error", query)
 }
 
 // protocolError answers what never reached a flow: no such page, a method that
@@ -169,7 +173,7 @@ func (s *server) showStatus(c echo.Context, status int, code, reason string) err
 		return c.JSON(status, map[string]string{
 			"error": code, "reason": reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": p.RequestID,
 			// NextAuth's client reads the error from here, whatever the status.
-			"url": s.errorURL(&flows.Error{Code: flows.Code(code), Reason: reason}, p.RequestID),
+			"url": s.errorURL(&flows.Error{Code: flows.Code(code), Reason: reason}, entryOf(c)),
 		})
 	}
 	return s.showProblem(c, p)
@@ -179,6 +183,9 @@ func (s *server) showProblem(c echo.Context, p problem) error {
 	view := errorView{page: s.page(c, ""), Problem: p}
 	view.Title = p.Title
 	view.Problem.Action, view.Problem.ActionLabel = s.url("/signin", nil), view.words.Text("signin.button")
+	if p.Reason == flows.ReasonLastWayIn {
+		view.Problem.Action, view.Problem.ActionLabel = s.url("/account", nil), view.words.Text("account.title")
+	}
 	return s.show(c, p.Status, "error", view)
 }
 
@@ -187,7 +194,7 @@ func (s *server) showProblem(c echo.Context, p problem) error {
 // (security P-4).
 func (s *server) errorPage(c echo.Context) error {
 	code, reason := c.QueryParam("error"), c.QueryParam("reason")
-	if retryable[flows.Code(code)] {
+	if retryable[flows.Code(code)] && reason != flows.ReasonLastWayIn { // whose remedy is on the account page
 		return s.redirect(c, s.url("/signin", c.QueryParams()))
 	}
 	p := problemFor(s.language(c), code, reason)
@@ -219,7 +226,8 @@ func (s *server) language(c echo.Context) *locale.Language {
 func (s *server) page(c echo.Context, title string) page {
 	l := s.language(c)
 	c.Response().Header().Set("Content-Language", l.Tag)
-	return page{Lang: l.Tag, Dir: l.Dir, SiteName: s.SiteName, BasePath: s.BasePath, Title: l.Text(title), words: l}
+	return page{Lang: l.Tag, Dir: l.Dir, SiteName: s.SiteName, BasePath: s.BasePath, Title: l.Text(title), words: l,
+		Styles: s.assets.styles(s.BasePath), Logo: s.assets.url(s.BasePath, logoPath(s.Logo)), Contact: s.Contact}
 }
 
 // show renders a page whole or not at all.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,10 @@ type checkpoint struct {
 	seen     *seen
 	returnTo returnable
 	warn     rate.Sometimes
+
+	checks  *echo.Echo
+	aliases map[string]bool // paths of other projects' checks; see gate_compat.go
+	below   []string        // and prefixes of such paths
 }
 
 // A source reads from one family's headers what the client asked for. Each has
@@ -33,24 +38,33 @@ type checkpoint struct {
 type source struct {
 	name string
 	read func(*http.Request) (gate.Request, error)
-	// redirects: the proxy passes a redirect and a page on to the browser; nginx
-	// makes a 500 of one, and takes Location from a 401 instead.
-	redirects bool
-	envoy     bool // understands x-envoy-auth-headers-to-remove
+	// client says who asked the proxy; nil is what X-Forwarded-For says.
+	client func(*http.Request) (netip.Addr, error)
+	// refuse tells somebody whom nobody knows to sign in, in the proxy's form.
+	refuse func(p *checkpoint, c echo.Context, request gate.Request) error
+	tells  []told // to the application
+
+	pages   bool // the proxy passes a page on to the browser
+	envoy   bool // understands x-envoy-auth-headers-to-remove
+	narrows bool // the question itself may say who passes: oauth2-proxy's allowed_*
+	echoes  bool // the client's Authorization, which the proxy would take away
 }
 
-// newCheckpoint gives the checkpoint and its routes; all others are the pages'.
-func (s *server) newCheckpoint() (*checkpoint, *echo.Echo) {
-	p := &checkpoint{server: s, trusted: s.TrustedProxies, seen: newSeen(maxSeen), returnTo: returnable{rule: s.ReturnTo, signIn: s.url("/signin", nil)}, warn: rate.Sometimes{First: 10, Interval: logInterval}}
+// newCheckpoint gives the checkpoint with its own routes; all others are the
+// pages'.
+func (s *server) newCheckpoint() *checkpoint {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
+	p := &checkpoint{server: s, trusted: s.TrustedProxies, seen: newSeen(maxSeen), returnTo: returnable{rule: s.ReturnTo, signIn: s.url("/signin", nil)},
+		warn:   rate.Sometimes{First: 10, Interval: logInterval},
+		checks: e, aliases: map[string]bool{}}
 	base := strings.TrimSuffix(s.BasePath, "/")
 	anyMethod(e, base+"/nginx", p.check(nginx))
 	anyMethod(e, base+"/forward", p.check(forward))
 	anyMethod(e, base+"/envoy", p.check(envoy(base+"/envoy")))
 	anyMethod(e, base+"/envoy/*", p.check(envoy(base+"/envoy")))
 	e.GET(base+"/.well-known/jwks.json", p.jwks)
-	return p, e
+	return p
 }
 
 // anyMethod registers h for whatever method there is: proxies pass on the
@@ -60,10 +74,13 @@ func anyMethod(e *echo.Echo, path string, h echo.HandlerFunc) {
 	e.RouteNotFound(path, h)
 }
 
-// owns reports whether path is one of the checkpoint's.
-func (p *checkpoint) owns(path string) bool {
-	rest, ok := strings.CutPrefix(path, p.BasePath)
-	return ok && (rest == "/nginx" || rest == "/forward" || rest == "/envoy" || strings.HasPrefix(rest, "/envoy/") || rest == "/.well-known/jwks.json")
+// owns reports whether r asks the checkpoint.
+func (p *checkpoint) owns(r *http.Request) bool {
+	rest, ok := strings.CutPrefix(r.URL.Path, p.BasePath)
+	if ok && (rest == "/nginx" || rest == "/forward" || rest == "/envoy" || strings.HasPrefix(rest, "/envoy/") || rest == "/.well-known/jwks.json") {
+		return true
+	}
+	return len(p.aliases) > 0 && p.ownsAlias(r)
 }
 
 // check answers one question: 200 and who it is, 401 or a redirect to sign in,
@@ -77,15 +94,24 @@ func (p *checkpoint) check(from source) echo.HandlerFunc {
 			}
 		}()
 		r := c.Request()
+		if r.ContentLength != 0 {
+			// nginx that is not told to clear Content-Length announces a body and
+			// sends none. Waiting for it would hang, and taking the next request
+			// of the connection for it would mix up two clients.
+			c.Response().Header()["Connection"] = closeIt
+		}
 		if !p.trusts(r.RemoteAddr) {
 			return p.misdirected(c, from, "the peer is not in trusted_proxies, so nothing that it says of a client counts")
 		}
 		request, err := from.read(r)
 		if err == nil {
-			request.Client, err = p.client(r)
+			request.Client, err = p.clientOf(r, from)
 		}
 		if err != nil {
 			return p.misdirected(c, from, err.Error())
+		}
+		if p.isOurs(request) {
+			return p.allow(c, from, request, nil)
 		}
 		request.Preflight = isPreflight(r.Header, request.Method)
 		person, err := p.whoAsks(r)
@@ -102,6 +128,11 @@ func (p *checkpoint) check(from source) echo.HandlerFunc {
 			id = person.Identity
 		}
 		decision := p.Gate.Rules.Decide(request, id)
+		if from.narrows && decision.Outcome == gate.Allow {
+			if decision, err = p.narrowed(r, request, id, decision); err != nil {
+				return p.misdirected(c, from, err.Error())
+			}
+		}
 		switch {
 		case decision.Outcome == gate.Allow:
 			return p.allow(c, from, request, person)
@@ -110,10 +141,21 @@ func (p *checkpoint) check(from source) echo.HandlerFunc {
 			// send everybody to the sign-in page (forward-auth rule 4).
 			return p.unavailable(c)
 		case decision.Outcome == gate.SignIn:
-			return p.askToSignIn(c, from, request)
+			return from.refuse(p, c, request)
 		}
 		return p.deny(c, from, request, id, decision)
 	}
+}
+
+// isOurs reports that the request is for Gatepost's own pages, which must be
+// open to whoever wants to sign in, also where a proxy asks about every host.
+func (p *checkpoint) isOurs(request gate.Request) bool {
+	rest, under := strings.CutPrefix(request.Path, p.BasePath)
+	if !request.Plain() || !under || rest != "" && rest[0] != '/' {
+		return false
+	}
+	host := request.Authority()
+	return host == p.public.Host || p.siteAt(host) != nil
 }
 
 // Names of the headers that tell an application who asks. All of them are on
@@ -123,6 +165,31 @@ const (
 	remoteUser, remoteEmail, remoteName, remoteGroups = "Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups"
 	authUser, authEmail, authName, authGroups         = "X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Preferred-Username", "X-Auth-Request-Groups"
 	assertionHeader                                   = "X-Gatepost-Assertion"
+)
+
+// A fact is one thing that an application is told of who asks.
+type fact int
+
+const (
+	factUser fact = iota
+	factID
+	factEmail
+	factName
+	factGroups
+	factAssertion
+)
+
+// told is a fact and the header that tells it.
+type told struct {
+	header string
+	what   fact
+}
+
+var (
+	remoteHeaders = []told{{remoteUser, factUser}, {remoteEmail, factEmail}, {remoteName, factName}, {remoteGroups, factGroups}}
+	authHeaders   = []told{{authUser, factID}, {authEmail, factEmail}, {authName, factName}, {authGroups, factGroups}}
+	ourAssertion  = []told{{assertionHeader, factAssertion}}
+	ownHeaders    = slices.Concat(remoteHeaders, authHeaders, ourAssertion)
 )
 
 func (p *checkpoint) allow(c echo.Context, from source, request gate.Request, person *flows.Person) error {
@@ -136,20 +203,20 @@ func (p *checkpoint) allow(c echo.Context, from source, request gate.Request, pe
 		}
 	}
 	h := c.Response().Header()
-	told := [...]struct{ name, value string }{
-		{remoteUser, a.User}, {remoteEmail, a.Email}, {remoteName, a.Name}, {remoteGroups, a.Groups},
-		{authUser, a.ID}, {authEmail, a.Email}, {authName, a.Name}, {authGroups, a.Groups}, {assertionHeader, assertion},
-	}
-	values := make([]string, len(told))
-	for i, t := range told {
-		if t.value == "" && from.envoy {
+	facts := [...]string{factUser: a.User, factID: a.ID, factEmail: a.Email, factName: a.Name, factGroups: a.Groups, factAssertion: assertion}
+	values := make([]string, len(from.tells))
+	for i, t := range from.tells {
+		if facts[t.what] == "" && from.envoy {
 			continue // named in the list of those to remove
 		}
-		values[i] = t.value
-		h[t.name] = values[i : i+1 : i+1]
+		values[i] = facts[t.what]
+		h[t.header] = values[i : i+1 : i+1]
 	}
 	if from.envoy {
-		h["X-Envoy-Auth-Headers-To-Remove"] = []string{toRemove(a, assertion)}
+		h["X-Envoy-Auth-Headers-To-Remove"] = []string{toRemove(h)}
+	}
+	if own := c.Request().Header["Authorization"]; from.echoes && len(own) == 1 {
+		h["Authorization"] = own
 	}
 	notCached(h)
 	c.Response().WriteHeader(http.StatusOK)
@@ -159,6 +226,7 @@ func (p *checkpoint) allow(c echo.Context, from source, request gate.Request, pe
 var (
 	noStore   = []string{"no-store"}
 	varyByWho = []string{"Cookie, Authorization"}
+	closeIt   = []string{"close"}
 )
 
 // notCached keeps a verdict from outliving the moment (security F-9).
@@ -166,24 +234,43 @@ func notCached(h http.Header) {
 	h["Cache-Control"], h["Vary"] = noStore, varyByWho
 }
 
-// askToSignIn refuses somebody whom nobody knows, in the form that suits who
-// asks: a browser that goes somewhere is sent to sign in, a script is told.
-func (p *checkpoint) askToSignIn(c echo.Context, from source, request gate.Request) error {
-	r, h := c.Request(), c.Response().Header()
-	notCached(h)
-	status := http.StatusUnauthorized
-	if isNavigation(r.Header) {
-		h["Location"] = []string{p.signInFor(r, request)}
-		switch {
-		case !from.redirects:
-		case request.Method == http.MethodGet || request.Method == http.MethodHead:
-			status = http.StatusFound
-		default:
-			status = http.StatusSeeOther
-		}
+// redirecting refuses in the form that suits who asks: a browser that goes
+// somewhere is sent to sign in, a script is told.
+func redirecting(p *checkpoint, c echo.Context, request gate.Request) error {
+	if !isNavigation(c.Request().Header) {
+		return p.unauthorized(c, "")
 	}
-	if status == http.StatusUnauthorized {
-		h["Www-Authenticate"] = bearerChallenge
+	return p.sendToSignIn(c, request)
+}
+
+// pointing is for nginx, which makes a 500 of a redirect and takes Location from
+// a 401 instead.
+func pointing(p *checkpoint, c echo.Context, request gate.Request) error {
+	if !isNavigation(c.Request().Header) {
+		return p.unauthorized(c, "")
+	}
+	return p.unauthorized(c, p.signInFor(c.Request(), request))
+}
+
+// unauthorized answers 401, with the sign-in page's URL unless it is "".
+func (p *checkpoint) unauthorized(c echo.Context, location string) error {
+	h := c.Response().Header()
+	notCached(h)
+	h["Www-Authenticate"] = bearerChallenge
+	if location != "" {
+		h["Location"] = []string{location}
+	}
+	c.Response().WriteHeader(http.StatusUnauthorized)
+	return nil
+}
+
+func (p *checkpoint) sendToSignIn(c echo.Context, request gate.Request) error {
+	h := c.Response().Header()
+	notCached(h)
+	h["Location"] = []string{p.signInFor(c.Request(), request)}
+	status := http.StatusSeeOther
+	if request.Method == http.MethodGet || request.Method == http.MethodHead {
+		status = http.StatusFound
 	}
 	c.Response().WriteHeader(status)
 	return nil
@@ -191,15 +278,22 @@ func (p *checkpoint) askToSignIn(c echo.Context, from source, request gate.Reque
 
 var bearerChallenge = []string{`Bearer realm="gatepost"`}
 
-// signInFor is the sign-in page that leads back to what was asked for.
-func (p *checkpoint) signInFor(r *http.Request, request gate.Request) string {
-	by := p.returnTo.signIn + "?callbackUrl="
+// backFrom is the URL of a sign-in that leads back to host, up to the address to
+// return to: the sign-in page, or a hand-over where host is on another domain.
+func (p *checkpoint) backFrom(host string) string {
 	for _, site := range p.Sites {
-		if site.covers(request.Host) {
-			by = site.URL + p.BasePath + "/handover?to="
+		if site.covers(host) {
+			return site.URL + p.BasePath + "/handover?to="
 		}
 	}
-	if request.Method == http.MethodGet || request.Method == http.MethodHead {
+	return p.returnTo.signIn + "?callbackUrl="
+}
+
+// signInFor is the sign-in page that leads back to what was asked for.
+func (p *checkpoint) signInFor(r *http.Request, request gate.Request) string {
+	by := p.backFrom(request.Host)
+	switch request.Method {
+	case http.MethodGet, http.MethodHead, gate.UnknownMethod:
 		return p.returnTo.link(by, request)
 	}
 	// A GET of what takes only a POST ends in an error: back to the form.
@@ -215,12 +309,22 @@ func (p *checkpoint) signInFor(r *http.Request, request gate.Request) string {
 func (p *checkpoint) deny(c echo.Context, from source, request gate.Request, id gate.Identity, d gate.Decision) error {
 	requestID := rand.Text()
 	p.Log.LogAttrs(c.Request().Context(), slog.LevelInfo, "gate denied", slog.String("request_id", requestID), slog.String("host", request.Host), slog.String("method", request.Method),
-		slog.String("path", request.Path), slog.Int("user", int(id.UserID)), slog.Int("rule", d.Rule), slog.String("rule_name", d.Name))
+		slog.String("path", request.Path), slog.Int("user", int(id.UserID)), slog.String("rule", ruleName(d)), slog.Any("why", p.trace(request, id)))
 	notCached(c.Response().Header())
-	if !from.redirects || !isNavigation(c.Request().Header) {
+	if !from.pages || !isNavigation(c.Request().Header) {
 		return c.JSON(http.StatusForbidden, map[string]string{"error": "forbidden", "rule": ruleName(d), "request_id": requestID})
 	}
 	return p.deniedPage(c, request, id, d, requestID)
+}
+
+// trace is why, as «gatepost why» prints it.
+func (p *checkpoint) trace(request gate.Request, id gate.Identity) []string {
+	_, steps := p.Gate.Rules.Explain(request, id)
+	lines := make([]string, len(steps))
+	for i, s := range steps {
+		lines[i] = s.String()
+	}
+	return lines
 }
 
 func ruleName(d gate.Decision) string {

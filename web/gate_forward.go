@@ -9,7 +9,7 @@ import (
 
 // forward is what Traefik, Caddy, HAProxy and Apache send: X-Forwarded-Method,
 // -Proto, -Host and -Uri, which they set themselves.
-var forward = source{name: "forward", read: readForward, redirects: true}
+var forward = source{name: "forward", read: readForward, refuse: redirecting, tells: ownHeaders, pages: true}
 
 func readForward(r *http.Request) (gate.Request, error) {
 	h := r.Header

@@ -29,6 +29,13 @@ func (p *checkpoint) inTrusted(a netip.Addr) bool {
 	return false
 }
 
+func (p *checkpoint) clientOf(r *http.Request, from source) (netip.Addr, error) {
+	if from.client != nil {
+		return from.client(r)
+	}
+	return p.client(r)
+}
+
 // client is who asked the proxy: X-Forwarded-For from the right, past our own
 // proxies. Without the header it is not known, and no network rule holds.
 func (p *checkpoint) client(r *http.Request) (netip.Addr, error) {

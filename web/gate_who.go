@@ -14,8 +14,10 @@ import (
 )
 
 // seen remembers whom a sealed cookie value belongs to, because unsealing costs
-// more than the rest of a check. The key is a hash of the value as received:
-// nobody who does not have the value can find another with the same key.
+// more than the rest of a check: for as many as the session cache keeps ready,
+// since the collector walks all of them. The key is a hash of the value as
+// received: nobody who does not have the value can find another with the same
+// key.
 type seen struct {
 	mu   sync.RWMutex
 	most int
@@ -24,7 +26,7 @@ type seen struct {
 
 type sealedKey [16]byte
 
-const maxSeen = 100_000
+const maxSeen = 4096
 
 func newSeen(most int) *seen { return &seen{most: most, who: map[sealedKey]*flows.Person{}} }
 

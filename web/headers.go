@@ -37,13 +37,17 @@ func (s *server) harden(e *echo.Echo) http.Handler {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
-				entry.err = fmt.Errorf("panic: %v", p)
+				entry.panicked, entry.err = true, fmt.Errorf("panic: %v", p)
 				s.Log.Error("panic", "request_id", entry.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					http.Error(rec, "Something went wrong here.\nCode: internal\nRequest id: "+entry.id, http.StatusInternalServerError)
 				}
 			}
-			s.logRequest(r, rec, entry, time.Since(start))
+			took := time.Since(start)
+			s.logRequest(r, rec, entry, took)
+			if s.Observe != nil {
+				s.Observe(Observation{entry.route, rec.status, entry.code, entry.reason, entry.provider, entry.signedIn, entry.panicked, took})
+			}
 		}()
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
 		e.ServeHTTP(rec, r)
@@ -102,6 +106,8 @@ type logEntry struct {
 	user     int32
 	note     string
 	err      error
+	signedIn bool
+	panicked bool
 }
 
 func entryOf(c echo.Context) *logEntry {

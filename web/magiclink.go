@@ -30,8 +30,11 @@ func (s *server) beginMagicLink(c echo.Context, fields url.Values, target string
 	}
 	browser, system := agent(c.Request().UserAgent())
 	attempt, sent, err := s.MagicLink.Begin(c.Request().Context(), flows.MailRequest{
-		Address: fields.Get("email"), Client: client(c), ReturnTo: target, Browser: browser, System: system, Before: before,
+		Address: fields.Get("email"), Client: client(c), ReturnTo: target, Language: s.language(c).Tag, Browser: browser, System: system, Before: before,
 	})
+	if refusal, ok := errors.AsType[*flows.Error](err); ok && refusal.Reason == flows.ReasonAddressInvalid {
+		err = errors.Join(err, s.cookies.keepTyped(c, fields.Get("email")))
+	}
 	if err != nil {
 		return err
 	}
@@ -194,6 +197,7 @@ func asking(l *locale.Language, link flows.MailedLink, asked flows.MailAttempt, 
 // completeMagicLink answers POST /callback/email: the button of the link's page
 // (token) or the code of the check-your-mail page (code).
 func (s *server) completeMagicLink(c echo.Context) error {
+	entryOf(c).provider = "email"
 	if s.MagicLink == nil {
 		return &flows.Error{Code: flows.Verification, Reason: flows.ReasonUnknownProvider}
 	}

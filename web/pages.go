@@ -22,6 +22,11 @@ var builtInPages embed.FS
 type pages struct{ t *template.Template }
 
 func newPages(dir string, languages *locale.Languages) (*pages, error) {
+	if dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("there is no folder %s", dir)
+		}
+	}
 	names, err := fs.Glob(builtInPages, "templates/*.html")
 	if err != nil {
 		return nil, err
@@ -38,18 +43,18 @@ func newPages(dir string, languages *locale.Languages) (*pages, error) {
 			if err == nil {
 				raw = own
 			} else if !errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("page template: %w", err)
+				return nil, err
 			}
 		}
 		if _, err := t.New(base).Parse(string(raw)); err != nil {
-			return nil, fmt.Errorf("page template: %w", err)
+			return nil, err
 		}
 	}
 	p := &pages{t}
 	// A field or a text that does not exist shows only when the template runs.
 	for _, sample := range samples(languages.Match("")) {
 		if err := p.render(io.Discard, sample.page, sample.view); err != nil {
-			return nil, fmt.Errorf("page template: %w", err)
+			return nil, err
 		}
 	}
 	return p, nil
@@ -62,6 +67,8 @@ func (p *pages) render(w io.Writer, name string, view any) error {
 // page is what every view has.
 type page struct {
 	Lang, Dir, SiteName, BasePath, Title string
+	Styles                               []string // URLs of style sheets
+	Logo, Contact                        string   // "" for none
 	Alert                                *problem
 	words                                *locale.Language
 }
@@ -87,9 +94,11 @@ func (p page) Date(t time.Time) string   { return p.words.Date(t) }
 func (p page) Moment(t time.Time) string { return p.words.Moment(t) }
 
 type providerButton struct {
-	ID, Name, Label, Action, Logo string
-	LastUsed                      bool
-	Badge                         string // what a button used last says
+	ID, Name, Label, Action string
+	Logo, LogoClass         string
+	LastUsed                bool
+	Blocked                 bool   // the provider refuses this browser
+	Badge                   string // what a button used last says
 }
 
 type signInView struct {
@@ -97,9 +106,13 @@ type signInView struct {
 	CSRF, ReturnTo, ReturnHost string
 	Providers, More            []providerButton
 	Mail, MailDown             bool
-	MailAction                 string
+	MailAction, MailBadge      string
 	Email, EmailError          string
 	Problem                    *problem // what EmailError is about
+	CodeWaits                  bool     // a mail is on its way: its code can be typed
+	CodePage                   string
+	SignedInAs, SignOut        string
+	WrongApp, Here             string // a provider that refuses this browser; the page's address for another
 }
 
 type checkMailView struct {
@@ -130,9 +143,11 @@ type errorView struct {
 type conflictView struct {
 	page
 	CSRF, ProviderName string
+	TooOld             bool   // a recent sign-in is wanted, no address stood in the way
+	Before             string // names of the providers used before, "" if none is known
 	Providers          []providerButton
 	Mail               bool
-	MailAction         string
+	MailAction, Email  string
 }
 
 type signedOutView struct {
@@ -145,11 +160,19 @@ type signedOutView struct {
 type signOutView struct {
 	page
 	CSRF, Action, ReturnTo string
+	SignedInAs             string
+}
+
+// leadView is behind a redirect, for a proxy that gave it another status.
+type leadView struct {
+	page
+	URL string
 }
 
 type accountView struct {
 	page
 	CSRF, Name, Email, Initials string
+	MailLogo, Done              string // Done says what has just been changed
 	EmailVerified               bool
 	Accounts                    []accountRow
 	Sessions                    []sessionRow
@@ -158,20 +181,21 @@ type accountView struct {
 }
 
 type accountRow struct {
-	ID             int32
-	Provider, Logo string
-	Since          time.Time
-	CanUnlink      bool
-	Why            string
+	ID              int32
+	Provider        string
+	Logo, LogoClass string
+	Since           time.Time
+	CanUnlink       bool
+	Why             string
 }
 
 type sessionRow struct {
-	ID      int32
-	Current bool
-	Since   time.Time
+	ID          int32
+	Current     bool
+	Since, Used time.Time // Used is a day: use is written down seldom
 }
 
 type accountActions struct {
-	Unlink, EndSession, EndOthers, EndAll, SignOut string
-	Tokens                                         string // the page of access tokens; "" when there is no gate
+	Unlink, EndSession, EndOthers, EndAll, SignOut, Export string
+	Tokens                                                 string // the page of access tokens; "" when there is no gate
 }

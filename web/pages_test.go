@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -82,6 +83,8 @@ func TestEveryProblemHasAPage(t *testing.T) {
 	}
 }
 
+var out = flag.String("pages", "", "folder to write every page in every state and language to, for a browser to look at")
+
 // Every page in every state is whole in every language, small, and has one
 // heading; nothing in it wants a script or another host (security P-1, P-8).
 func TestPages(t *testing.T) {
@@ -114,6 +117,12 @@ func TestPages(t *testing.T) {
 			}
 			if n := len(html) + len(style); n > 14<<10 {
 				t.Errorf("%s, %s: %d bytes with its style", tag, s.name, n)
+			}
+			if *out != "" {
+				name := filepath.Join(*out, tag+"-"+strings.ReplaceAll(s.name, " ", "-")+".html")
+				if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 	}

@@ -62,6 +62,7 @@ var outcomes = map[string]outcome{
 	"session_required":     {http.StatusUnauthorized, ""},
 	"database_down":        {http.StatusServiceUnavailable, ""},
 	"internal":             {http.StatusInternalServerError, tell},
+	"not_allowed":          {http.StatusForbidden, ""},
 	"tokens_refused":       {http.StatusForbidden, ""},
 	"too_many_tokens":      {http.StatusConflict, ""},
 	"token_invalid":        {http.StatusBadRequest, ""},

@@ -1,14 +1,13 @@
 package web
 
 import (
-	"embed"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -23,6 +22,9 @@ type Config struct {
 	CookieDomain   string // "" for host-only cookies
 	TrustedProxies []netip.Prefix
 	SiteName       string
+	Logo           string // a picture for the head of every page; \"\" for none
+	Stylesheet     string // loaded after ours; \"\" for none
+	Contact        string // URL for people who are stuck; \"\" for none
 	TemplateDir    string // "" for the built-in pages
 	Languages      *locale.Languages
 	FormOrigins    []string // further origins a sign-in may lead through (CSP form-action)
@@ -34,23 +36,36 @@ type Config struct {
 	Sessions  *flows.Sessions
 	Gate      *flows.Gate // nil when no rules are configured
 	Handover  *flows.Handover
-	Sites     []Site // further root domains
+	Sites     []Site   // further root domains
+	Compat    []string // of Surfaces: whose endpoints the gate has besides its own
 
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
 	Log         *slog.Logger
+	Observe     func(Observation) // told of every request; may be nil
+}
+
+// An Observation is what one request came to. Route, Code and Reason are of
+// closed lists; Provider is what the request named.
+type Observation struct {
+	Route        string // as registered; "" when there is none
+	Status       int
+	Code, Reason string
+	Provider     string
+	SignedIn     bool // a session began
+	Panicked     bool
+	Took         time.Duration
 }
 
 type server struct {
 	Config
 	public  *url.URL
 	pages   *pages
+	assets  assets
+	logos   map[string]string
 	cookies *cookies
 	guesses *limiter
 }
-
-//go:embed static
-var static embed.FS
 
 // New gives the handler for everything under the base path, and / which leads
 // there. Nothing is read from the network or the database.
@@ -63,7 +78,15 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: c, public: public, pages: p, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites), guesses: newLimiter()}
+	a, err := loadAssets(c.Logo, c.Stylesheet)
+	if err != nil {
+		return nil, err
+	}
+	l, err := logos()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{Config: c, public: public, pages: p, assets: a, logos: l, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites), guesses: newLimiter()}
 
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -78,7 +101,13 @@ func New(c Config) (http.Handler, error) {
 	})
 
 	both := []string{http.MethodGet, http.MethodHead}
-	e.Match(both, "/", s.root)
+	root := s.root
+	var point *checkpoint
+	if c.Gate != nil {
+		point = s.newCheckpoint()
+		root = point.open(e, c.Compat)
+	}
+	e.Match(both, "/", root)
 	g := e.Group(strings.TrimSuffix(c.BasePath, "/"))
 	g.Match(both, "", s.root)
 	g.Match(both, "/signin", s.signInPage)
@@ -98,6 +127,7 @@ func New(c Config) (http.Handler, error) {
 	g.Match(both, "/error", s.errorPage)
 	g.POST("/_log", s.clientLog)
 	g.Match(both, "/account", s.account)
+	g.Match(both, "/account/export", s.export)
 	g.POST("/account/unlink", s.unlink)
 	g.POST("/account/end", s.endSession)
 	g.POST("/account/end-others", s.endOtherSessions)
@@ -112,18 +142,15 @@ func New(c Config) (http.Handler, error) {
 		g.Match(both, "/account/tokens", s.tokens)
 		g.POST("/account/tokens", s.makeToken)
 	}
-	if err := s.serveStatic(g); err != nil {
-		return nil, err
-	}
+	s.assets.serve(g)
 	s.withoutSlash(e)
 	pages := s.harden(e)
-	if c.Gate == nil {
+	if point == nil {
 		return pages, nil
 	}
-	point, checks := s.newCheckpoint()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if point.owns(r.URL.Path) {
-			checks.ServeHTTP(w, r)
+		if point.owns(r) {
+			point.checks.ServeHTTP(w, r)
 			return
 		}
 		pages.ServeHTTP(w, r)
@@ -152,29 +179,6 @@ func (s *server) withoutSlash(e *echo.Echo) {
 			return s.redirect(c, s.url(strings.TrimSuffix(strings.TrimPrefix(asked.Path, base), "/"), c.QueryParams()))
 		})
 	}
-}
-
-// serveStatic gives each embedded file a route of its own: no wildcard reaches
-// the file system (security K-E4).
-func (s *server) serveStatic(g *echo.Group) error {
-	return fs.WalkDir(static, "static", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		body, err := static.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		mime := "text/css; charset=utf-8"
-		if strings.HasSuffix(name, ".svg") {
-			mime = "image/svg+xml"
-		}
-		g.Match([]string{http.MethodGet, http.MethodHead}, "/"+name, func(c echo.Context) error {
-			c.Response().Header().Set("Cache-Control", "public, max-age=3600")
-			return c.Blob(http.StatusOK, mime, body)
-		})
-		return nil
-	})
 }
 
 // clientIP believes X-Forwarded-For only from the listed proxies. An empty list

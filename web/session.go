@@ -112,7 +112,7 @@ func (s *server) providerJSON(id, name, kind string) providerJSON {
 // signOutPage answers GET /signout with a button: no link can sign somebody out
 // (security C-4).
 func (s *server) signOutPage(c echo.Context) error {
-	view := signOutView{page: s.page(c, "signout.title"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil)}
+	view := signOutView{page: s.page(c, "signout.title"), CSRF: s.cookies.csrfToken(c), Action: s.url("/signout", nil), ReturnTo: s.returnTo(c, nil), SignedInAs: s.signedInAs(c)}
 	view.Alert = s.alert(c)
 	return s.show(c, http.StatusOK, "signout", view)
 }

@@ -1,16 +1,19 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
 	"github.com/gatepost/gatepost/providers"
+	"github.com/gatepost/gatepost/store"
 )
 
 // shownProviders is how many buttons stand on the sign-in page before the rest
@@ -39,19 +42,59 @@ func (s *server) signInPage(c echo.Context) error {
 		CSRF:       s.cookies.csrfToken(c),
 		ReturnTo:   target,
 		ReturnHost: s.foreignHost(target),
-		Mail:       s.MagicLink != nil,
-		MailAction: s.url("/signin/email", nil),
+		SignedInAs: s.signedInAs(c),
+		SignOut:    s.url("/signout", url.Values{"callbackUrl": {target}}),
+		WrongApp:   s.wrongApp(c),
+		Here:       s.url("/signin", nil),
+	}
+	if target != s.ReturnTo.Default() {
+		view.Here = s.url("/signin", url.Values{"callbackUrl": {target}})
 	}
 	view.Providers, view.More = s.buttons(c, "")
-	if s.MagicLink != nil && s.MailHealthy() != nil {
-		view.MailDown = true
-	}
+	s.offerMail(c, &view)
 	if p := s.alert(c); p != nil && p.Reason == flows.ReasonAddressInvalid {
-		view.EmailError, view.Problem = p.Cause, p
+		view.Email, view.EmailError, view.Problem = s.cookies.typed(c), p.Cause, p
 	} else {
 		view.Alert = p
 	}
 	return s.show(c, http.StatusOK, "signin", view)
+}
+
+// offerMail fills in what a page says about sign-in by mail.
+func (s *server) offerMail(c echo.Context, view *signInView) {
+	if s.MagicLink == nil {
+		return
+	}
+	view.Mail, view.MailAction, view.MailDown = true, s.url("/signin/email", nil), s.MailHealthy() != nil
+	view.Email, view.CodePage = s.mailAttempt(c).Email, s.url("/verify-request", nil)
+	view.CodeWaits = view.Email != ""
+	if s.cookies.lastUsed(c) == "email" {
+		view.MailBadge = view.words.Text("signin.last")
+	}
+}
+
+// signedInAs is who has a session in this browser, "" for nobody or when that
+// cannot be told: the page works without the database.
+func (s *server) signedInAs(c echo.Context) string {
+	user, _, err := s.Sessions.Current(c.Request().Context(), s.cookies.session(c))
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(user.Email, user.Name, s.language(c).Text("signin.somebody"))
+}
+
+// wrongApp names a provider that refuses this browser because it is inside
+// another app, "" if there is none.
+func (s *server) wrongApp(c echo.Context) string {
+	if !inApp(c.Request().UserAgent()) {
+		return ""
+	}
+	for _, p := range s.OAuth.Providers {
+		if p.RefusesEmbedded() {
+			return p.Name()
+		}
+	}
+	return ""
 }
 
 // passesOn reports that whoever is sent here by the gate is signed in already
@@ -66,16 +109,38 @@ func (s *server) passesOn(c echo.Context, target string) bool {
 }
 
 // conflictPage leads somebody whose address or session stood in the way to the
-// way in that they had before; FinishLink does the rest.
+// way in that they had before; FinishLink does the rest. It may name that way:
+// whoever gets here has proven the address or is signed in.
 func (s *server) conflictPage(c echo.Context, pending flows.PendingLink) error {
 	view := conflictView{
 		page:         s.page(c, "conflict.title"),
 		CSRF:         s.cookies.csrfToken(c),
 		ProviderName: s.providerName(pending.Provider),
+		TooOld:       pending.Email == "",
+		Email:        pending.Email,
 		Mail:         s.MagicLink != nil,
 		MailAction:   s.url("/signin/email", nil),
 	}
-	view.Providers, _ = s.buttons(c, pending.Provider)
+	if view.TooOld {
+		view.Title = view.words.Text("problem.session_too_old.title")
+	}
+	all, more := s.buttons(c, pending.Provider)
+	view.Providers = append(all, more...)
+	accounts, err := s.Sessions.Accounts(c.Request().Context(), pending.UserID)
+	if err != nil {
+		return s.show(c, http.StatusOK, "conflict", view)
+	}
+	used := slices.DeleteFunc(slices.Clone(view.Providers), func(b providerButton) bool {
+		return !slices.ContainsFunc(accounts, func(a store.Account) bool { return a.Provider == b.ID })
+	})
+	if len(used) > 0 || view.Mail {
+		view.Providers = used
+	}
+	var names []string
+	for _, b := range used {
+		names = append(names, b.Name)
+	}
+	view.Before = strings.Join(names, ", ")
 	return s.show(c, http.StatusOK, "conflict", view)
 }
 
@@ -88,17 +153,25 @@ func (s *server) foreignHost(target string) string {
 	return u.Host
 }
 
-// buttons are the providers but one, the one used last in front.
+// buttons are the providers but one. In front is the one that just failed, for
+// another try, or the one used last.
 func (s *server) buttons(c echo.Context, except string) (shown, more []providerButton) {
-	last := s.cookies.lastUsed(c)
+	last, embedded := s.cookies.lastUsed(c), inApp(c.Request().UserAgent())
+	first := last
+	if _, err := s.OAuth.Provider(c.QueryParam("provider")); err == nil && c.QueryParam("error") != "" {
+		first = c.QueryParam("provider")
+	}
 	var all []providerButton
 	for _, p := range s.OAuth.Providers {
 		if p.ID() == except {
 			continue
 		}
 		b := s.button(c, p)
+		b.Blocked = embedded && p.RefusesEmbedded()
 		if b.LastUsed = p.ID() == last; b.LastUsed {
 			b.Badge = s.language(c).Text("signin.last")
+		}
+		if p.ID() == first {
 			all = append([]providerButton{b}, all...)
 		} else {
 			all = append(all, b)
@@ -111,14 +184,16 @@ func (s *server) buttons(c echo.Context, except string) (shown, more []providerB
 }
 
 func (s *server) button(c echo.Context, p *providers.Client) providerButton {
-	return providerButton{ID: p.ID(), Name: p.Name(), Label: s.language(c).Text("signin.with", "provider", p.Name()), Action: s.url("/signin/"+p.ID(), nil), Logo: s.logo(p.ID())}
+	b := providerButton{ID: p.ID(), Name: p.Name(), Label: s.language(c).Text("signin.with", "provider", p.Name()), Action: s.url("/signin/"+p.ID(), nil)}
+	b.Logo, b.LogoClass = s.logo(p.ID())
+	return b
 }
 
-// known is the id of a configured provider, "" for whatever else stands in a
-// path: the log is not for others to write into.
+// known is the id of a configured provider, "unknown" for whatever else stands
+// in a path: the log is not for others to write into.
 func (s *server) known(id string) string {
 	if _, err := s.OAuth.Provider(id); err != nil && id != "email" {
-		return ""
+		return "unknown"
 	}
 	return id
 }
@@ -254,6 +329,6 @@ func (s *server) enter(c echo.Context, fields url.Values, in flows.SignedIn) err
 		return err
 	}
 	s.cookies.renewCSRF(c)
-	entry.user = in.User.ID
+	entry.user, entry.signedIn = in.User.ID, true
 	return s.answer(c, fields, in.ReturnTo)
 }

@@ -37,7 +37,7 @@ func demo(w world) http.Handler {
 		query := "?callbackUrl=" + url.QueryEscape(w.app+"/")
 		var b bytes.Buffer
 		demoPage.Execute(&b, map[string]any{"User": session.User, "Expires": session.Expires, "SignedIn": session.User.ID != "",
-			"SignIn": w.gatepost + "/auth/signin" + query, "SignOut": w.gatepost + "/auth/signout" + query, "Account": w.gatepost + "/auth/account", "Mailbox": w.mailbox})
+			"SignIn": w.gatepost + "/auth/signin" + query, "SignOut": w.gatepost + "/auth/signout" + query, "Account": w.gatepost + "/auth/account", "Mailbox": w.mailbox, "App": w.app})
 		out.Header().Set("Content-Type", "text/html; charset=utf-8")
 		out.Header().Set("Cache-Control", "no-store")
 		out.Write(b.Bytes())
@@ -48,6 +48,6 @@ var demoPage = template.Must(template.New("").Parse(`<!doctype html><html lang="
 :root{color-scheme:light dark;--ink:#171b22;--soft:#525b69;--ground:#f3f5f8;--card:#fff;--go:#2347c5}
 @media(prefers-color-scheme:dark){:root{--ink:#eef1f6;--soft:#aeb6c4;--ground:#12151a;--card:#1b1f27;--go:#9db4ff}}
 body{margin:0;min-height:100vh;display:grid;place-items:center;background:var(--ground);color:var(--ink);font:17px/1.5 system-ui,sans-serif}main{background:var(--card);border-radius:18px;padding:40px;max-width:460px}
-h1{margin:0 0 8px;font-size:26px}p{color:var(--soft)}a{color:var(--go)}</style></head><body><main>
-{{if .SignedIn}}<h1>Hello, {{or .User.Name .User.Email "stranger"}}</h1><p>You are user {{.User.ID}}{{with .User.Email}}, {{.}}{{end}}. Your session lasts until {{.Expires}}.</p><p><a href="{{.Account}}">Your account</a> · <a href="{{.SignOut}}">Sign out</a></p>
-{{else}}<h1>Demo application</h1><p>You are not signed in.</p><p><a href="{{.SignIn}}">Sign in</a></p>{{end}}<p><a href="{{.Mailbox}}">Mailbox</a></p></main></body></html>`))
+h1{margin:0 0 8px;font-size:26px}p,dt{color:var(--soft)}a{color:var(--go)}dd{margin:0 0 8px;overflow-wrap:anywhere}.long{font-size:12px}</style></head><body><main>{{template "body" .}}</main></body></html>
+{{define "body"}}{{if .SignedIn}}<h1>Hello, {{or .User.Name .User.Email "stranger"}}</h1><p>You are user {{.User.ID}}{{with .User.Email}}, {{.}}{{end}}. Your session lasts until {{.Expires}}.</p><p><a href="{{.Account}}">Your account</a> · <a href="{{.SignOut}}">Sign out</a></p>
+{{else}}<h1>Demo application</h1><p>You are not signed in.</p><p><a href="{{.SignIn}}">Sign in</a></p>{{end}}<p><a href="{{.App}}/private">A page behind the gate</a> · <a href="{{.App}}/admin">one for ada@example.org alone</a></p><p><a href="{{.Mailbox}}">Mailbox</a></p>{{end}}`))

@@ -8,12 +8,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,14 +30,28 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	port := flag.Int("port", 8080, "first of four ports on loopback")
-	dir := flag.String("dir", defaultDir(), "where the database is kept")
-	verbose := flag.Bool("v", false, "show every request")
+	go func() { <-ctx.Done(); stop() }() // a second signal ends at once
+	forgetOtherDatabases()
+	var o options
+	flag.IntVar(&o.port, "port", 8080, "first of four `ports` in a row")
+	flag.StringVar(&o.host, "host", "localhost", "`address` to listen on; 0.0.0.0 in a container whose ports lead to loopback")
+	flag.StringVar(&o.dir, "dir", defaultDir(), "`folder` where the database is kept")
+	flag.BoolVar(&o.verbose, "v", false, "show every request")
+	flag.BoolVar(&o.all, "all", false, "offer every provider of the catalogue")
 	flag.Parse()
-	if err := run(ctx, *port, *dir, *verbose); err != nil {
+	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "gatepost-dev: %v\n", err)
 		os.Exit(1)
+	}
+}
+
+// forgetOtherDatabases drops the variables that libpq's programs, and so our
+// driver, take settings of connections from. They are meant for another server.
+func forgetOtherDatabases() {
+	for _, e := range os.Environ() {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "PG") {
+			os.Unsetenv(name)
+		}
 	}
 }
 
@@ -53,16 +70,26 @@ func defaultDir() string {
 // world is where everything is.
 type world struct{ gatepost, app, mailbox, provider string }
 
-func run(ctx context.Context, port int, dir string, verbose bool) error {
-	at := func(n int) string { return "http://localhost:" + strconv.Itoa(port+n) }
+type options struct {
+	host, dir string
+	port      int
+	verbose   bool
+	all       bool
+}
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	at := func(n int) string { return "http://localhost:" + strconv.Itoa(o.port+n) }
 	w := world{at(0), at(1), at(2), at(3)}
 	// The ports come first: who has them has the database too, and must keep it.
-	listeners, err := listen(port, 4)
+	listeners, err := listen(o.host, o.port, 4)
 	if err != nil {
 		return err
 	}
 	defer closeAll(listeners)
-	pg, err := devpg.Start(ctx, devpg.Options{Dir: dir})
+	pg, err := devpg.Start(ctx, devpg.Options{Dir: o.dir})
+	if errors.Is(err, devpg.ErrInUse) {
+		return fmt.Errorf("%w; choose another place with -dir", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -79,14 +106,15 @@ func run(ctx context.Context, port int, dir string, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	config, err := configure(w, pg.URL(), sink.Addr(), dir, idp)
+	config, err := configure(w, pg.URL(), sink.Addr(), o.dir, idp, o.all)
 	if err != nil {
 		return err
 	}
-	if verbose {
+	if o.verbose {
 		config.Log.Level = "info"
 	}
-	for n, handler := range map[int]http.Handler{1: demo(w), 2: sink, 3: idp} {
+	config.Listen = listeners[0].Addr().String()
+	for n, handler := range map[int]http.Handler{1: application(w), 2: sink, 3: idp} {
 		server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 		go server.Serve(listeners[n])
 		defer server.Close()
@@ -97,20 +125,38 @@ func run(ctx context.Context, port int, dir string, verbose bool) error {
 	if err := answers(ctx, w.gatepost+"/auth/csrf", done); err != nil {
 		return err
 	}
-	fmt.Printf(`
+	fmt.Fprintf(out, `
   Gatepost is running. Nothing here needs an account or the network.
 
   Application   %s   start here: it asks you to sign in
   Sign-in       %s/auth/signin
   Who am I      %s/auth/session
   Account       %s/auth/account
+  Behind a gate %s/private   only for whoever is signed in
   Mailbox       %s   sign-in mails arrive here
   Database      %s
 
   Ctrl-C ends everything; people and sessions stay in %s.
 
-`, w.app, w.gatepost, w.gatepost, w.gatepost, w.mailbox, pg.URL(), dir)
-	return <-done
+`, w.app, w.gatepost, w.gatepost, w.gatepost, w.app, w.mailbox, pg.URL(), o.dir)
+	if ip := listeners[1].Addr().(*net.TCPAddr).IP; !ip.IsLoopback() {
+		fmt.Fprintf(out, "  Listening on %s: whoever reaches these ports can sign in as anybody.\n\n", ip)
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-pg.Done():
+		return errors.New("its Postgres has ended; start again")
+	}
+}
+
+// application is the demo, with its protected pages behind the gate.
+func application(w world) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", demo(w))
+	mux.Handle("/private", guard(w))
+	mux.Handle("/admin", guard(w))
+	return mux
 }
 
 // answers waits until url does.
@@ -131,21 +177,46 @@ func answers(ctx context.Context, url string, failed chan error) error {
 	}
 }
 
-func configure(w world, dsn, smtp, dir string, idp *devidp.Server) (app.Config, error) {
+// offered are the providers that most people will look for.
+var offered = []string{"github", "google", "apple", "microsoft-entra-id", "gitlab", "discord", "facebook", "linkedin", "slack", "twitch", "twitter", "auth0", "okta", "keycloak", "oidc", "oauth2"}
+
+// everyProvider is offered and, behind it, the rest of the catalogue.
+func everyProvider() []string {
+	ids := slices.Clone(offered)
+	for _, p := range providers.Catalog() {
+		if p.Status != "dead" && !slices.Contains(ids, p.ID) {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
+}
+
+func configure(w world, dsn, smtp, dir string, idp *devidp.Server, all bool) (app.Config, error) {
 	key, err := devKey(filepath.Join(dir, "key"))
 	if err != nil {
 		return app.Config{}, err
 	}
 	c := app.Default()
 	c.PublicURL, c.Dev, c.Keys = w.gatepost, true, []app.Secret{app.Secret(key)}
-	c.Listen, c.AdminListen, c.Drain = w.gatepost[len("http://"):], "", 0
+	c.AdminListen, c.Drain = "", 0
 	c.ReturnTo = []string{w.app}
+	c.TrustedProxies = []string{"127.0.0.0/8", "::1/128"}
+	c.Gate.Groups = map[string][]app.Who{"admins": {{Atom: "ada@example.org"}}}
+	c.Gate.Rules = []app.RuleConfig{
+		{Host: app.List{"localhost"}, Path: app.List{"/admin"}, Allow: &app.Who{Atom: "group:admins"}},
+		{Host: app.List{"localhost"}, Allow: &app.Who{Atom: "signed-in"}},
+	}
+	c.Gate.AccessTokens.Allow = &app.Who{Atom: "signed-in"}
 	c.Database.URL = app.Secret(dsn)
 	c.Mail.Host, c.Mail.TLS, c.Mail.From = smtp, "none", "Gatepost <sign-in@gatepost.example>"
 	c.Mail.AddressPerWindow, c.Mail.AddressPerDay, c.Mail.ClientPerWindow = 100, 1000, 1000
 	c.Pages.SiteName = "Gatepost"
 	c.Log.Level, c.Log.Format = "warn", "text"
-	for _, id := range []string{"github", "google", "apple", "microsoft-entra-id", "gitlab", "discord", "facebook", "linkedin", "slack", "twitch", "twitter", "auth0", "okta", "keycloak", "oidc", "oauth2"} {
+	ids := offered
+	if all {
+		ids = everyProvider()
+	}
+	for _, id := range ids {
 		p := idp.ProviderConfig(id, w.gatepost+"/auth/callback/"+id)
 		params := map[string]app.Secret{}
 		for name, v := range p.Params {
@@ -169,11 +240,11 @@ func devKey(path string) (string, error) {
 	return key, os.WriteFile(path, []byte(key), 0o600)
 }
 
-// listen takes n ports in a row on loopback, or none.
-func listen(port, n int) ([]net.Listener, error) {
+// listen takes n ports in a row, or none.
+func listen(host string, port, n int) ([]net.Listener, error) {
 	var taken []net.Listener
 	for i := range n {
-		l, err := net.Listen("tcp", "localhost:"+strconv.Itoa(port+i))
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port+i)))
 		if err != nil {
 			closeAll(taken)
 			return nil, fmt.Errorf("%w; is another one running? Choose other ports with -port, and another place with -dir", err)

@@ -3,20 +3,25 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"strings"
 	"syscall"
+	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/gatepost/gatepost/cmd/internal/app"
+	"github.com/gatepost/gatepost/docs/proxies"
 	"github.com/gatepost/gatepost/store"
 )
 
@@ -27,7 +32,7 @@ func main() {
 }
 
 type commands struct {
-	Config string `short:"c" help:"Configuration file; without one, the environment alone." type:"path"`
+	Config *string `short:"c" placeholder:"FILE" help:"Configuration file; without one, the environment alone."`
 
 	Serve   struct{} `cmd:"" help:"Serve sign-in and sessions."`
 	Migrate struct{} `cmd:"" help:"Create the four tables, or accept them where they are."`
@@ -35,6 +40,10 @@ type commands struct {
 	Keys    struct {
 		New struct{} `cmd:"" help:"Print a new key."`
 	} `cmd:"" help:"Keys that sign and seal."`
+	Providers struct {
+		ID       string `arg:"" optional:"" help:"Show this one."`
+		Markdown bool   `help:"Print the table of docs/providers.md." hidden:""`
+	} `cmd:"" help:"List the providers that people can sign in with, or show what one needs."`
 	Users struct {
 		List struct {
 			Email string `arg:"" optional:"" help:"Only the user with this address."`
@@ -48,10 +57,25 @@ type commands struct {
 			User int32 `arg:"" help:"The user's id."`
 		} `cmd:"" help:"End all sessions of a user, at once and everywhere."`
 	} `cmd:"" help:"Sessions."`
+	Why struct {
+		As      string `help:"Address or number of the user who asks; nobody without it." placeholder:"WHO"`
+		Session int32  `help:"Ask for the user of this session instead." placeholder:"ID"`
+		From    string `help:"The client's address, for rules about networks." placeholder:"IP"`
+		Method  string `arg:"" help:"As in GET."`
+		URL     string `arg:"" help:"As in https://app.example.org/admin."`
+	} `cmd:"" help:"Say whether the gate lets a request pass, and by which rule."`
+	Mail struct {
+		Preview struct {
+			Language string `short:"l" help:"Language of the mail, as in de; the first on offer by default."`
+			HTML     bool   `name:"html" help:"Print the HTML instead of the text."`
+			To       string `help:"Send it to this address instead of printing it."`
+		} `cmd:"" help:"Print or send a sample of the sign-in mail."`
+	} `cmd:"" help:"Sign-in mails."`
 	Health struct {
-		URL string `default:"http://127.0.0.1:8081/healthz" help:"What to ask."`
+		URL string `placeholder:"URL" help:"What to ask; by default /healthz where GATEPOST_ADMIN_LISTEN says."`
 	} `cmd:"" help:"Ask a running server whether it is well; for container health checks."`
-	Version struct{} `cmd:"" help:"Print the version."`
+	ProxyConfig proxyConfig `cmd:"" help:"Print the configuration of a reverse proxy for the gate's hosts."`
+	Version     struct{}    `cmd:"" help:"Print the version."`
 }
 
 var errFailed = errors.New("some checks failed")
@@ -62,7 +86,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	var c commands
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("gatepost"), kong.Description("Signs people in and keeps their sessions in Postgres."),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }))
+		kong.Writers(stdout, stderr), kong.Vars{"proxies": strings.Join(proxies.Kinds, ", ")}, kong.Exit(func(code int) { exited = code }))
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
@@ -81,17 +105,50 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stdout, app.NewKey())
 		return 0
 	case "version":
-		fmt.Fprintln(stdout, version())
+		fmt.Fprintln(stdout, app.Version())
 		return 0
 	case "health":
-		return report(stderr, health(ctx, c.Health.URL))
+		return report(stderr, health(ctx, cmp.Or(c.Health.URL, healthURL(environ))))
+	case "providers", "providers <id>":
+		return showProviders(c, environ, stdout, stderr)
 	}
-	config, err := app.Load(c.Config, environ)
+	if c.Config != nil && *c.Config == "" {
+		fmt.Fprintln(stderr, "gatepost: --config names no file")
+		return 2
+	}
+	config, err := app.Load(c.file(), environ)
 	if err != nil {
 		fmt.Fprintf(stderr, "%v\n", err)
 		return 2
 	}
 	return report(stderr, execute(ctx, command, c, config, stdout, stderr))
+}
+
+// file is the configuration file, "" for none.
+func (c commands) file() string {
+	if c.Config == nil {
+		return ""
+	}
+	return *c.Config
+}
+
+// showProviders needs no configuration; with one, redirect URIs are whole.
+func showProviders(c commands, environ []string, stdout, stderr io.Writer) int {
+	switch {
+	case c.Providers.Markdown:
+		return report(stderr, app.ProvidersTable(stdout))
+	case c.Providers.ID == "":
+		return report(stderr, app.ListProviders(stdout))
+	}
+	config, err := app.Load(c.file(), environ)
+	switch {
+	case err != nil && c.Config == nil: // nothing is set up yet
+		return report(stderr, app.ShowProvider(stdout, c.Providers.ID, nil))
+	case err != nil:
+		fmt.Fprintf(stderr, "%v\n", err)
+		return 2
+	}
+	return report(stderr, app.ShowProvider(stdout, c.Providers.ID, &config))
 }
 
 func report(stderr io.Writer, err error) int {
@@ -106,8 +163,16 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	switch command {
 	case "serve":
 		return app.Run(ctx, config, app.NewLogger(config.Log, stderr))
+	case "mail preview":
+		p := c.Mail.Preview
+		return app.PreviewMail(ctx, config, app.MailPreview{Language: p.Language, HTML: p.HTML, To: p.To}, stdout)
+	case "proxy-config <proxy>", "proxy-config <proxy> <part>":
+		return c.ProxyConfig.print(config, stdout)
 	case "migrate":
 		return app.Migrate(ctx, config, stdout)
+	case "why <method> <url>":
+		w := c.Why
+		return app.Why(ctx, config, app.Question{As: w.As, Session: w.Session, From: w.From, Method: w.Method, URL: w.URL}, stdout)
 	case "check":
 		if app.Check(ctx, config, stdout) > 0 {
 			return errFailed
@@ -122,28 +187,101 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	return administer(ctx, command, c, s, stdout)
 }
 
+const mostUsers = 100
+
 func administer(ctx context.Context, command string, c commands, s *store.Store, out io.Writer) error {
 	switch command {
 	case "users list", "users list <email>":
-		users, err := s.Users(ctx, c.Users.List.Email, 100)
-		for _, u := range users {
-			fmt.Fprintf(out, "%d\t%s\t%s\t%s\n", u.ID, u.Email, u.Name, u.CreatedAt.UTC().Format(time.RFC3339))
+		users, err := s.Users(ctx, c.Users.List.Email, mostUsers)
+		if err != nil {
+			return err
 		}
-		return err
+		listUsers(out, users, c.Users.List.Email)
 	case "sessions list <user>":
 		sessions, err := s.SessionsOf(ctx, c.Sessions.List.User)
-		for _, v := range sessions {
-			fmt.Fprintf(out, "%d\tsince %s\tuntil %s\n", v.ID, v.CreatedAt.UTC().Format(time.RFC3339), v.Expires.UTC().Format(time.RFC3339))
+		if err != nil {
+			return err
 		}
-		return err
+		listSessions(out, c.Sessions.List.User, sessions)
 	case "sessions end <user>":
 		n, err := s.EndAllSessions(ctx, c.Sessions.End.User)
-		if err == nil {
-			fmt.Fprintf(out, "%d sessions ended\n", n)
+		if err != nil {
+			return err
 		}
-		return err
+		fmt.Fprintf(out, "sessions of user %d ended: %d\n", c.Sessions.End.User, n)
+	default:
+		return fmt.Errorf("unknown command %q", command)
 	}
-	return fmt.Errorf("unknown command %q", command)
+	return nil
+}
+
+func listUsers(out io.Writer, users []store.User, email string) {
+	switch {
+	case len(users) == 0 && email == "":
+		fmt.Fprintln(out, "no users yet")
+		return
+	case len(users) == 0:
+		fmt.Fprintf(out, "no user has the address %s\n", email)
+		return
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "USER\tADDRESS\tVERIFIED\tNAME\tSINCE")
+	for _, u := range users {
+		verified := "-"
+		if u.EmailVerified != nil {
+			verified = when(*u.EmailVerified)
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\n", u.ID, shown(u.Email), verified, shown(u.Name), when(u.CreatedAt))
+	}
+	table.Flush()
+	if len(users) == mostUsers {
+		fmt.Fprintf(out, "the newest %d; name an address to find another\n", mostUsers)
+	}
+}
+
+func listSessions(out io.Writer, user int32, sessions []store.Session) {
+	if len(sessions) == 0 {
+		fmt.Fprintf(out, "user %d has no sessions\n", user)
+		return
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SESSION\tSINCE\tUSED\tUNTIL")
+	for _, s := range sessions {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", s.ID, when(s.CreatedAt), when(s.UpdatedAt), when(s.Expires))
+	}
+	table.Flush()
+}
+
+func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04Z") }
+
+// shown is text that somebody else chose, safe for a terminal and a table: a
+// name may hold escape sequences.
+func shown(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
+}
+
+// healthURL is where the server of the same environment answers. A server that
+// listens on every address is asked on loopback.
+func healthURL(environ []string) string {
+	listen := app.Default().AdminListen
+	for _, e := range environ {
+		if v, ok := strings.CutPrefix(e, "GATEPOST_ADMIN_LISTEN="); ok {
+			listen = v
+		}
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		listen = net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + listen + "/healthz"
 }
 
 func health(ctx context.Context, url string) error {
@@ -162,12 +300,4 @@ func health(ctx context.Context, url string) error {
 		return fmt.Errorf("%s answered %d", url, resp.StatusCode)
 	}
 	return nil
-}
-
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "unknown"
-	}
-	return info.Main.Version
 }

@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,17 @@ type Step struct {
 	Text string
 }
 
+// String is the step as the log and «gatepost why» write it.
+func (s Step) String() string {
+	switch {
+	case s.Rule == 0:
+		return s.Text
+	case s.Name != "":
+		return fmt.Sprintf("rule %d (%s) %s", s.Rule, s.Name, s.Text)
+	}
+	return fmt.Sprintf("rule %d %s", s.Rule, s.Text)
+}
+
 // Decide judges request for id by the first rule that has something to say of
 // it, for every reading, and returns the strictest verdict.
 func (r *Rules) Decide(request Request, id Identity) Decision {
@@ -49,6 +61,31 @@ func (r *Rules) Explain(request Request, id Identity) (Decision, []Step) {
 }
 
 func (r *Rules) decide(request Request, id Identity, explain bool) (Decision, []Step) {
+	if request.Method == UnknownMethod {
+		return r.decideAnyMethod(request, id, explain)
+	}
+	return r.decideMethod(request, id, explain)
+}
+
+// decideAnyMethod decides for every method that a rule names, and for one that
+// none does.
+func (r *Rules) decideAnyMethod(request Request, id Identity, explain bool) (Decision, []Step) {
+	strictest, steps := r.decideMethod(request, id, explain)
+	for _, method := range r.methods {
+		request.Method = method
+		d, s := r.decideMethod(request, id, explain)
+		if d.Outcome <= strictest.Outcome {
+			continue
+		}
+		strictest, steps = d, s
+		if explain {
+			steps = append([]Step{{Text: fmt.Sprintf("The proxy does not tell the method; it may be %s.", method)}}, steps...)
+		}
+	}
+	return strictest, steps
+}
+
+func (r *Rules) decideMethod(request Request, id Identity, explain bool) (Decision, []Step) {
 	if r.oneReading(request) {
 		return r.judge(request, reading{path: request.Path}, id, explain)
 	}
@@ -183,8 +220,21 @@ func (r *rule) matches(request Request, as reading, id Identity) (matches, unkno
 	if len(r.Method) > 0 && !methodIn(r.Method, request.Method) {
 		return false, false, "another method"
 	}
-	if len(r.paths) > 0 && !slices.ContainsFunc(r.paths, func(p pathPattern) bool { return p.matches(as) }) {
-		return false, false, "another path"
+	if len(r.paths) > 0 {
+		fits, depends := false, false
+		for i := range r.paths {
+			f, u := r.paths[i].matches(as, id)
+			if f {
+				fits, depends = true, u
+				if !u {
+					break
+				}
+			}
+		}
+		if !fits {
+			return false, false, "another path"
+		}
+		unknown = unknown || depends
 	}
 	if len(r.networks) > 0 && !inNetworks(r.networks, request.Client) {
 		return false, false, "another network"
@@ -209,7 +259,7 @@ func (h *host) matches(name string, id Identity) (fits, unknown bool) {
 	case h.exact:
 		return name == h.text, false
 	case h.regex != nil:
-		return h.matchesRegex(name, id)
+		return matchesMarks(h.regex, name, id)
 	case h.marked:
 		return h.matchesMarked(name, id)
 	}
@@ -231,13 +281,16 @@ func (h *host) matchesMarked(name string, id Identity) (fits, unknown bool) {
 	return id.isMarked(mark, label)
 }
 
-// matchesRegex takes the named groups user and group of an expression as marks.
-func (h *host) matchesRegex(name string, id Identity) (fits, unknown bool) {
-	found := h.regex.FindStringSubmatch(name)
+// matchesMarks takes the named groups user and group of an expression as marks.
+func matchesMarks(re *regexp.Regexp, text string, id Identity) (fits, unknown bool) {
+	if re.NumSubexp() == 0 {
+		return re.MatchString(text), false
+	}
+	found := re.FindStringSubmatch(text)
 	if found == nil {
 		return false, false
 	}
-	for i, mark := range h.regex.SubexpNames() {
+	for i, mark := range re.SubexpNames() {
 		if mark = strings.ToLower(mark); mark != "user" && mark != "group" {
 			continue
 		}
@@ -258,21 +311,21 @@ func (id Identity) isMarked(mark, label string) (fits, unknown bool) {
 	return slices.ContainsFunc(id.Groups, func(g string) bool { return strings.EqualFold(g, label) }), false
 }
 
-func (p pathPattern) matches(as reading) bool {
+func (p *pathPattern) matches(as reading, id Identity) (fits, unknown bool) {
 	switch {
 	case p.regex != nil && as.folded:
-		return p.foldedR.MatchString(as.path)
+		return matchesMarks(p.foldedR, as.path, id)
 	case p.regex != nil:
-		return p.regex.MatchString(as.path)
+		return matchesMarks(p.regex, as.path, id)
 	}
 	exact, prefix := p.exact, p.prefix
 	if as.folded {
 		exact, prefix = strings.ToLower(exact), strings.ToLower(prefix)
 	}
 	if exact != "" {
-		return as.path == exact
+		return as.path == exact, false
 	}
-	return under(as.path, prefix)
+	return under(as.path, prefix), false
 }
 
 func (q queryPattern) matches(as reading) bool {

@@ -173,6 +173,97 @@ func TestPathsThatAreTwoThings(t *testing.T) {
 	}
 }
 
+// Where a proxy does not tell the method, what is granted holds for every method
+// and what is forbidden bites on any (forward-auth §8.2 rule 7).
+func TestUnknownMethodIsTheStrictest(t *testing.T) {
+	rules := compile(t, Policy{Rules: []Rule{
+		{Path: []string{"/read"}, Method: []string{"GET"}, Allow: atom("public")},
+		{Path: []string{"/write"}, Method: []string{"POST", "PUT"}, Allow: atom("user:1")},
+		{Path: []string{"/frozen"}, Method: []string{"DELETE"}, Deny: atom("everyone")},
+		{Path: []string{"/open"}, Allow: atom("public")},
+		{Allow: atom("signed-in")},
+	}})
+	for path, want := range map[string][3]Outcome{ // for nobody, for ada, for bob
+		"/read": {SignIn, Allow, Allow}, "/write": {SignIn, Allow, Deny}, "/frozen": {Deny, Deny, Deny},
+		"/open": {Allow, Allow, Allow}, "/": {SignIn, Allow, Allow},
+	} {
+		for i, id := range []Identity{nobody, ada, bob} {
+			if d := ask(t, rules, "* https://app.example.org"+path, "", id); d.Outcome != want[i] {
+				t.Errorf("%s for user %d: %s by rule %d, want %s", path, id.UserID, d.Outcome, d.Rule, want[i])
+			}
+		}
+	}
+}
+
+// A path may name whose it is, as a host may.
+func TestPathsThatNameSomebody(t *testing.T) {
+	rules := compile(t, Policy{
+		Groups: map[string][]Who{"admins": {{Atom: "ada@example.org"}}, "coders": {{Atom: "provider:github"}}},
+		Rules: []Rule{
+			{Path: []string{`~/teams/(?P<group>[a-z]+)(/.*)?`, `~/people/(?P<User>\d+)`}, Allow: atom("signed-in")},
+			{Host: []string{"{group}.example.org"}, Path: []string{`~/mine/(?P<user>\d+)`, "=/mine"}, Allow: atom("signed-in")},
+		},
+	})
+	for _, tt := range []struct {
+		what string
+		id   Identity
+		want Outcome
+	}{
+		{"GET https://app.example.org/teams/admins/x", ada, Allow},
+		{"GET https://app.example.org/teams/admins/x", bob, Deny},
+		{"GET https://app.example.org/teams/coders", bob, Allow},
+		{"GET https://app.example.org/teams/coders", nobody, SignIn},
+		{"GET https://app.example.org/teams/admins/../coders", ada, Deny},
+		{"GET https://app.example.org/teams/admins%2f..%2fcoders", bob, Deny},
+		{"GET https://app.example.org/people/1", ada, Allow},
+		{"GET https://app.example.org/people/1", bob, Deny},
+		{"GET https://admins.example.org/mine/1", ada, Allow},
+		{"GET https://admins.example.org/mine/2", ada, Deny},
+		{"GET https://admins.example.org/mine", ada, Allow},
+		{"GET https://coders.example.org/mine", ada, Deny},
+		{"GET https://coders.example.org/mine", nobody, SignIn}, // the host is not known yet, though the path is
+	} {
+		if d := ask(t, rules, tt.what, "", tt.id); d.Outcome != tt.want {
+			t.Errorf("%s for user %d: %s by rule %d, want %s", tt.what, tt.id.UserID, d.Outcome, d.Rule, tt.want)
+		}
+	}
+}
+
+// What a question adds only takes away; a list that is there and empty admits
+// nobody.
+func TestNarrowing(t *testing.T) {
+	one := Identity{UserID: 1, Email: "ada@example.org", Groups: []string{"admins", "staff"}}
+	for _, tt := range []struct {
+		name string
+		n    Narrowing
+		id   Identity
+		want bool
+	}{
+		{"nothing is said", Narrowing{}, one, true},
+		{"nobody", Narrowing{}, nobody, false},
+		{"one of the groups", Narrowing{Groups: []string{"x", "staff"}}, one, true},
+		{"another group", Narrowing{Groups: []string{"x"}}, one, false},
+		{"empty list of groups", Narrowing{Groups: []string{}}, one, false},
+		{"the address", Narrowing{Emails: []string{"Ada@Example.org"}}, one, true},
+		{"another address", Narrowing{Emails: []string{"bob@example.org"}}, one, false},
+		{"no address on both sides", Narrowing{Emails: []string{""}}, eve, false},
+		{"empty list of addresses", Narrowing{Emails: []string{}}, one, false},
+		{"the domain", Narrowing{Domains: []string{"example.org"}}, one, true},
+		{"a suffix of the domain", Narrowing{Domains: []string{"ample.org"}}, one, false},
+		{"below, and itself", Narrowing{Domains: []string{".example.org"}}, one, true},
+		{"below", Narrowing{Domains: []string{"*.org"}}, one, true},
+		{"no domain on both sides", Narrowing{Domains: []string{""}}, eve, false},
+		{"a lone dot", Narrowing{Domains: []string{"."}}, eve, false},
+		{"empty list of domains", Narrowing{Domains: []string{}}, one, false},
+		{"all conditions", Narrowing{Groups: []string{"staff"}, Emails: []string{"ada@example.org"}, Domains: []string{"example.org"}}, one, true},
+		{"all but one condition", Narrowing{Groups: []string{"staff"}, Emails: []string{"ada@example.org"}, Domains: []string{"example.com"}}, one, false},
+	} {
+		if got := tt.n.Admits(tt.id); got != tt.want {
+			t.Errorf("%s: %t", tt.name, got)
+		}
+	}
+}
+
 func TestNewRequestRefuses(t *testing.T) {
 	for _, tt := range []struct{ method, scheme, host, target string }{
 		{"get", "https", "a.example.org", "/"}, {"", "https", "a.example.org", "/"}, {"GE T", "https", "a.example.org", "/"},

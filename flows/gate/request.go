@@ -14,7 +14,7 @@ import (
 // A Request is what somebody asks of an application, as the proxy in front of
 // it tells.
 type Request struct {
-	Method string     // upper-case letters
+	Method string     // upper-case letters, or UnknownMethod
 	Scheme string     // http or https
 	Host   string     // lower case, without port
 	Port   string     // "" for the scheme's own
@@ -29,6 +29,11 @@ type Request struct {
 	plain bool // nothing in Path can be read in two ways
 }
 
+// UnknownMethod stands for whatever method a request may have, because its proxy
+// does not tell. What a client says of it then is not believed; Decide takes the
+// strictest verdict of all methods (forward-auth §8.2 rule 7).
+const UnknownMethod = "*"
+
 // errTarget reports what no honest client sends.
 var errTarget = errors.New("the request target")
 
@@ -38,7 +43,7 @@ var errTarget = errors.New("the request target")
 // §8.2 rules 1, 6, 7).
 func NewRequest(method, scheme, authority, target string, client netip.Addr) (Request, error) {
 	r := Request{Method: method, Client: client}
-	if !upperCase(method) {
+	if method != UnknownMethod && !upperCase(method) {
 		return r, errors.New("the method is not in upper-case letters")
 	}
 	switch scheme {
@@ -185,13 +190,17 @@ func checkDecoded(path string) error {
 // Plain reports that the path can be read in one way only.
 func (r Request) Plain() bool { return r.plain }
 
+// Authority is host and port, the latter where it is not the scheme's own.
+func (r Request) Authority() string {
+	if r.Port == "" {
+		return r.Host
+	}
+	return r.Host + ":" + r.Port
+}
+
 // URL is the request's address, written anew from its parts.
 func (r Request) URL() string {
-	host := r.Host
-	if r.Port != "" {
-		host += ":" + r.Port
-	}
-	u := r.Scheme + "://" + host + r.Path
+	u := r.Scheme + "://" + r.Authority() + r.Path
 	if r.Query != "" {
 		u += "?" + r.Query
 	}

@@ -14,8 +14,8 @@ import (
 // that are not given hold for every request; of a list one has to hold.
 type Rule struct {
 	Name    string   // for people to recognise it by
-	Host    []string // exact, *.example.org, * or ~regular expression; may contain {user} or {group}
-	Path    []string // /prefix, =/exact or ~regular expression
+	Host    []string // exact, *.example.org, * or ~regular expression; may contain {user} or {group}, (?P<user>…) or (?P<group>…)
+	Path    []string // /prefix, =/exact or ~regular expression, in which the groups user and group are as in Host
 	Method  []string // GET includes HEAD
 	Network []string // CIDR, address, or the name of a network
 	Query   []Query  // every one has to hold
@@ -56,6 +56,7 @@ type Rules struct {
 	tokens *people
 	// What readings a decision has to tell apart.
 	usesPath, usesQuery, usesCase bool
+	methods                       []string // that rules name
 }
 
 type rule struct {
@@ -118,10 +119,13 @@ func Compile(p Policy) (*Rules, []Mistake) {
 		}
 		rules.usesPath = rules.usesPath || len(later.paths) > 0
 		rules.usesQuery = rules.usesQuery || len(later.queries) > 0
+		rules.methods = append(rules.methods, later.Method...)
 		for _, text := range later.Path {
 			rules.usesCase = rules.usesCase || strings.ToLower(text) != text
 		}
 	}
+	slices.Sort(rules.methods)
+	rules.methods = slices.Compact(rules.methods)
 	return rules, c.mistakes
 }
 

@@ -70,7 +70,7 @@ func (w Who) compile(n names) (people, error) {
 	case w.All != nil && w.Any == nil && w.Atom == "":
 		return compileList(whoAll, w.All, n)
 	}
-	return people{}, fmt.Errorf("want one of: a name, a list, any: or all:")
+	return people{}, fmt.Errorf("want a name, a list, or a mapping with any or all")
 }
 
 // compileList refuses an empty list: «all of nothing» would be everybody.

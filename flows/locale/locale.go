@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
@@ -148,15 +149,26 @@ type Part struct {
 	Value bool
 }
 
+// Unicode's marks around a piece whose direction is its own: a host name in an
+// Arabic sentence must not drag the words beside it along.
+const isolate, endIsolate = "\u2068", "\u2069"
+
 // Text is the text of key with values put in for the names they follow:
 // Text("mail.sent", "email", address). A key without a text is its own text.
 func (l *Language) Text(key string, values ...any) string {
 	var b strings.Builder
 	for _, p := range l.Parts(key, values...) {
+		if p.Value && l.Dir == "rtl" && strings.ContainsFunc(p.Text, leftToRight) {
+			p.Text = isolate + p.Text + endIsolate
+		}
 		b.WriteString(p.Text)
 	}
 	return b.String()
 }
+
+// leftToRight reports a letter of the scripts before Hebrew, where those written
+// from right to left begin.
+func leftToRight(r rune) bool { return unicode.IsLetter(r) && r < 0x590 }
 
 // Has reports whether key has a text.
 func (l *Language) Has(key string) bool {

@@ -153,8 +153,27 @@ func TestText(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
+	if got := load(t, "").Named("ar").Text("mail.subject", "site", "example.org"); !strings.HasSuffix(got, "\u2068example.org\u2069") {
+		t.Errorf("%q", got)
+	}
+	if got := load(t, "").Named("ar").Text("account.since", "date", "4 مارس 2026"); strings.Contains(got, isolate) {
+		t.Errorf("%q", got)
+	}
 	then := time.Date(2026, time.December, 4, 23, 6, 7, 0, time.FixedZone("", -3600))
 	if got := l.Moment(then); got != "5 December 2026, 00:06 UTC" {
 		t.Errorf("%q", got)
+	}
+}
+
+// Whoever speaks to a browser says what a button shows, so its longer name has
+// the same words (WCAG 2.5.3).
+func TestNamesHaveTheirLabels(t *testing.T) {
+	for _, l := range load(t, "").list {
+		for _, key := range []string{"account.unlink", "account.end"} {
+			label, name := strings.ToLower(l.Text(key)), strings.ToLower(l.Text(key+".name"))
+			if !strings.Contains(name, label) {
+				t.Errorf("%s: %q is not in %q", l.Tag, label, name)
+			}
+		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 var (
@@ -30,29 +32,33 @@ type Config struct {
 	Password    string
 	HelloName   string // "" is the domain of From
 	TemplateDir string // link.txt and link.html in it replace the built-in ones
+	Languages   *locale.Languages
 	CAFile      string // further roots for the server's certificate
 	QueueSize   int    // 0 is 1000
 }
 
 // Link is one sign-in mail.
 type Link struct {
-	To      string // exactly one address, as flows.ParseAddress gives it
-	URL     string
-	Code    string // six digits
-	Site    string // host that the person signs in to
-	Expires time.Duration
+	To       string // exactly one address, as flows.ParseAddress gives it
+	URL      string
+	Code     string // six digits
+	Site     string // host that the person signs in to
+	Language string // tag of the language of whoever asked
+	Expires  time.Duration
 }
 
 // Mailer is a bounded queue and the connection to the server behind it.
 type Mailer struct {
 	smtp      *smtpClient
 	templates *templates
+	languages *locale.Languages
 	log       *slog.Logger
 	queue     chan job // has room for every mail that is held
 	mu        sync.Mutex
 	closed    bool
 	held      int   // queued, under way, or waiting to be tried again
 	failing   error // of the last attempt; nil after a success
+	counts    Stats
 	pending   sync.WaitGroup
 	backoff   time.Duration // before the first repetition; doubles up to maxBackoff
 }
@@ -67,17 +73,15 @@ type job struct {
 }
 
 // New refuses a configuration that cannot work: an unreadable template, an
-// unknown kind of TLS, clear text to another machine.
+// unknown kind of TLS, clear text to another machine. Its errors are
+// *ConfigError, joined.
 func New(c Config, log *slog.Logger) (*Mailer, error) {
 	s, err := newSMTPClient(c)
-	if err != nil {
+	t, templateErr := newTemplates(c.TemplateDir, c.Languages.Match(""))
+	if err := errors.Join(err, templateErr); err != nil {
 		return nil, err
 	}
-	t, err := newTemplates(c.TemplateDir)
-	if err != nil {
-		return nil, err
-	}
-	m := &Mailer{smtp: s, templates: t, log: log, backoff: time.Second}
+	m := &Mailer{smtp: s, templates: t, languages: c.Languages, log: log, backoff: time.Second}
 	size := c.QueueSize
 	if size <= 0 {
 		size = 1000
@@ -94,12 +98,30 @@ func (m *Mailer) Send(l Link) error {
 		return ErrClosed
 	}
 	if m.held == cap(m.queue) {
+		m.counts.Refused++
 		return ErrQueueFull
 	}
 	m.held++
 	m.pending.Add(1)
 	m.queue <- job{link: l, until: time.Now().Add(l.Expires), wait: m.backoff}
 	return nil
+}
+
+// Stats are counts since the start, and what waits now.
+type Stats struct {
+	Sent    int // accepted by the server
+	Failed  int // given up
+	Refused int // not queued, because the queue was full
+	Queued  int
+}
+
+// Stats says how the queue does.
+func (m *Mailer) Stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.counts
+	s.Queued = m.held
+	return s
 }
 
 // Run sends what is queued until ctx ends, four mails at a time.
@@ -160,6 +182,9 @@ func (m *Mailer) Check(ctx context.Context) error {
 	return nil
 }
 
+// SendNow sends l at once, past the queue, and says what came of it.
+func (m *Mailer) SendNow(ctx context.Context, l Link) error { return m.attempt(ctx, l) }
+
 // deliver tries once. A mail that was not accepted yet waits for its next
 // attempt beside the queue, so that a server which puts some off keeps no worker
 // from the others; it is over when it is too late to be of use (security M-15).
@@ -174,6 +199,11 @@ func (m *Mailer) deliver(ctx context.Context, j job) {
 	}
 	if last {
 		m.held--
+		if err == nil {
+			m.counts.Sent++
+		} else {
+			m.counts.Failed++
+		}
 	}
 	m.mu.Unlock()
 	if err != nil {

@@ -11,13 +11,18 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"math/big"
+	"mime"
+	"mime/multipart"
 	"net"
 	"net/mail"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +30,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"github.com/gatepost/gatepost/flows/locale"
 )
 
 // inbox is an SMTP server that answers as a test wants.
@@ -136,11 +143,21 @@ func (b *inbox) listen(t *testing.T, mode string, cert tls.Certificate) string {
 	return listener.Addr().String()
 }
 
+func languages(t *testing.T) *locale.Languages {
+	t.Helper()
+	l, err := locale.Load("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func newMailer(t *testing.T, c Config) (*Mailer, *bytes.Buffer) {
 	t.Helper()
 	if c.From == "" {
 		c.From = "Gatepost <sign-in@gatepost.example>"
 	}
+	c.Languages = languages(t)
 	log := &bytes.Buffer{}
 	m, err := New(c, slog.New(slog.NewJSONHandler(log, nil)))
 	if err != nil {
@@ -223,6 +240,96 @@ func TestMessage(t *testing.T) {
 	}
 }
 
+// M-13, M-19: in every language both bodies carry the one link and the code, the
+// subject says where it leads, and nothing of the recipient is in any of it.
+func TestMessageInEveryLanguage(t *testing.T) {
+	m, _ := newMailer(t, Config{TLS: "none", Host: "127.0.0.1:25"})
+	subjects := map[string]string{}
+	for _, tag := range languages(t).Tags() {
+		l := link
+		l.Language = tag
+		raw, err := m.compose(l)
+		if err != nil {
+			t.Fatal(tag, err)
+		}
+		parsed, err := mail.ReadMessage(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatal(tag, err)
+		}
+		subject, err := new(mime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject"))
+		if err != nil || !strings.Contains(subject, l.Site) || strings.ContainsAny(parsed.Header.Get("Subject"), "\r\n") || subjects[subject] != "" {
+			t.Errorf("%s: subject %q like that of %q, %v", tag, subject, subjects[subject], err)
+		}
+		subjects[subject] = tag
+		if got := parsed.Header.Get("Content-Language"); got != tag {
+			t.Errorf("%s: Content-Language %q", tag, got)
+		}
+		bodies := readParts(t, parsed)
+		if len(bodies) != 2 {
+			t.Fatalf("%s: %d parts", tag, len(bodies))
+		}
+		text, markup := bodies["text/plain"], bodies["text/html"]
+		links := regexp.MustCompile(`https?://[^\s"<>]+`)
+		if found := links.FindAllString(text, -1); !slices.Equal(found, []string{l.URL}) {
+			t.Errorf("%s: links in the text: %v", tag, found)
+		}
+		if found := links.FindAllString(html.UnescapeString(markup), -1); !slices.Equal(found, []string{l.URL}) {
+			t.Errorf("%s: links in the HTML: %v", tag, found)
+		}
+		for kind, body := range bodies {
+			if !strings.Contains(body, "012 345") || strings.Contains(body, "ada@") || strings.Contains(body, "ZgotmplZ") {
+				t.Errorf("%s: %s is %s", tag, kind, body)
+			}
+		}
+		for _, want := range []string{`lang="` + tag + `"`, "prefers-color-scheme:dark", "display:none"} {
+			if !strings.Contains(markup, want) {
+				t.Errorf("%s: no %q", tag, want)
+			}
+		}
+		if len(raw) > 20<<10 {
+			t.Errorf("%s: %d bytes", tag, len(raw))
+		}
+	}
+}
+
+// readParts gives the bodies of a message by their kind.
+func readParts(t *testing.T, m *mail.Message) map[string]string {
+	t.Helper()
+	_, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodies := map[string]string{}
+	for parts := multipart.NewReader(m.Body, params["boundary"]); ; {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			return bodies
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, _, _ := mime.ParseMediaType(part.Header.Get("Content-Type"))
+		bodies[kind] += string(body)
+	}
+}
+
+// An operator's own template keeps its fields, and may use the texts.
+func TestTemplatesOfTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "link.txt"), []byte("{{.Site}} {{.URL}} {{.Code}} {{.Minutes}} {{.Subject}} {{.T \"letter.type\"}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := newMailer(t, Config{TLS: "none", Host: "127.0.0.1:25", TemplateDir: dir})
+	_, text, _, err := m.Parts(link)
+	if want := "auth.example.org " + link.URL + " 012 345 10 Sign in to auth.example.org Or type this code"; err != nil || !strings.HasPrefix(string(text), want) {
+		t.Errorf("%s %v", text, err)
+	}
+}
+
 // M-15: 4xx is tried again while the link is of use, 5xx is not.
 func TestRetries(t *testing.T) {
 	busy := &smtp.SMTPError{Code: 451, Message: "later, ada@example.org"}
@@ -257,6 +364,9 @@ func TestRetries(t *testing.T) {
 			}
 			if to, _ := b.got(); len(to) != tt.sent || (m.Healthy() == nil) != tt.healthy {
 				t.Errorf("sent %d, healthy %v", len(to), m.Healthy())
+			}
+			if got := m.Stats(); got != (Stats{Sent: tt.sent, Failed: 1 - tt.sent}) {
+				t.Errorf("counted %+v", got)
 			}
 			if strings.Contains(log.String(), "ada@") || strings.Contains(log.String(), "token=") { // X-3
 				t.Errorf("the log says %s", log)
@@ -376,6 +486,9 @@ func TestMuteServer(t *testing.T) {
 	if err := m.Send(link); !errors.Is(err, ErrQueueFull) {
 		t.Errorf("full queue: %v", err)
 	}
+	if got := m.Stats(); got != (Stats{Refused: 1, Queued: 2}) {
+		t.Errorf("counted %+v", got)
+	}
 }
 
 func TestRefusedConfigurations(t *testing.T) {
@@ -383,7 +496,13 @@ func TestRefusedConfigurations(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "link.txt"), []byte("{{.Name}}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	misnamed := t.TempDir()
+	if err := os.WriteFile(filepath.Join(misnamed, "links.txt"), []byte("{{.URL}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]Config{
+		"template that is none":   {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: misnamed},
+		"no such folder":          {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: filepath.Join(dir, "none")},
 		"no sender":               {Host: "127.0.0.1:25"},
 		"two senders":             {From: "a@b.org, c@d.org", Host: "127.0.0.1:25"},
 		"no port":                 {From: "a@b.org", Host: "mail.example.org"},
@@ -391,6 +510,7 @@ func TestRefusedConfigurations(t *testing.T) {
 		"unknown kind of TLS":     {From: "a@b.org", Host: "mail.example.org:25", TLS: "ssl"},
 		"field that is not there": {From: "a@b.org", Host: "127.0.0.1:25", TLS: "none", TemplateDir: dir},
 	} {
+		c.Languages = languages(t)
 		if _, err := New(c, slog.Default()); err == nil {
 			t.Errorf("%s: accepted", name)
 		}

@@ -46,46 +46,65 @@ type smtpClient struct {
 }
 
 func newSMTPClient(c Config) (*smtpClient, error) {
-	from, err := mail.ParseAddress(c.From)
-	if err != nil {
-		return nil, fmt.Errorf("mail.from %q: want an address such as «Example <sign-in@example.org>»", c.From)
-	}
-	if strings.ContainsAny(from.Name, ",\r\n") {
-		return nil, fmt.Errorf("mail.from: the name may not hold a comma or a line break")
-	}
-	host, _, err := net.SplitHostPort(c.Host)
-	if err != nil || host == "" {
-		return nil, fmt.Errorf("mail.host %q: want host:port, as in smtp.example.org:587", c.Host)
-	}
-	s := &smtpClient{
-		from: from, domain: from.Address[strings.LastIndex(from.Address, "@")+1:], hello: c.HelloName,
-		address: c.Host, host: host, mode: c.TLS, auth: c.Username != "", user: c.Username, secret: c.Password,
-		tls:      &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12},
-		dialTime: 10 * time.Second, totalTime: 30 * time.Second,
-	}
+	s := &smtpClient{hello: c.HelloName, address: c.Host, mode: c.TLS, auth: c.Username != "", user: c.Username, secret: c.Password,
+		dialTime: 10 * time.Second, totalTime: 30 * time.Second}
 	if s.mode == "" {
 		s.mode = "starttls"
 	}
+	return s, errors.Join(s.setFrom(c.From), s.setHost(), s.setTLS(), s.setRoots(c.CAFile))
+}
+
+func (s *smtpClient) setFrom(raw string) error {
+	from, err := mail.ParseAddress(raw)
+	if raw == "" {
+		return wrong("from", "is missing; want an address such as «Example <sign-in@example.org>»")
+	}
+	if err != nil {
+		return wrong("from", "%q: want an address such as «Example <sign-in@example.org>»", raw)
+	}
+	if strings.ContainsAny(from.Name, ",\r\n") {
+		return wrong("from", "the name may not hold a comma or a line break")
+	}
+	s.from, s.domain = from, from.Address[strings.LastIndex(from.Address, "@")+1:]
 	if s.hello == "" {
 		s.hello = s.domain
 	}
+	return nil
+}
+
+func (s *smtpClient) setHost() error {
+	host, _, err := net.SplitHostPort(s.address)
+	if err != nil || host == "" {
+		return wrong("host", "%q: want host:port, as in smtp.example.org:587", s.address)
+	}
+	s.host = host
+	return nil
+}
+
+func (s *smtpClient) setTLS() error {
+	s.tls = &tls.Config{ServerName: s.host, MinVersion: tls.VersionTLS12}
 	switch {
 	case s.mode != "starttls" && s.mode != "tls" && s.mode != "none":
-		return nil, fmt.Errorf("mail.tls %q: want starttls, tls or none", c.TLS)
-	case s.mode == "none" && !isLoopback(host):
-		return nil, fmt.Errorf("mail.tls none: sign-in links would cross the network in clear text; use starttls or tls for %s", host)
+		return wrong("tls", "%q is unknown; want starttls, tls or none", s.mode)
+	case s.mode == "none" && s.host != "" && !isLoopback(s.host):
+		return wrong("tls", "none: sign-in links would cross the network in clear text; use starttls or tls for %s", s.host)
 	}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("mail.ca_file: %w", err)
-		}
-		s.tls.RootCAs = x509.NewCertPool()
-		if !s.tls.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("mail.ca_file holds no certificate")
-		}
+	return nil
+}
+
+func (s *smtpClient) setRoots(caFile string) error {
+	if caFile == "" {
+		return nil
 	}
-	return s, nil
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return wrong("ca_file", "%v", err)
+	}
+	s.tls.RootCAs = x509.NewCertPool()
+	if !s.tls.RootCAs.AppendCertsFromPEM(pem) {
+		return wrong("ca_file", "%s holds no certificate", caFile)
+	}
+	return nil
 }
 
 // open gets to where a message can be sent. TLS and authentication that were

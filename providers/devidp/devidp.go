@@ -1,7 +1,8 @@
 // Package devidp is a development provider on loopback: it plays every document
 // of the catalogue in that provider's own dialect and is as strict as a real
-// server about redirect URIs, PKCE and client authentication. Anybody may sign
-// in as anybody, so it is linked only into cmd/gatepost-dev and tests.
+// server about redirect URIs, PKCE, client authentication, methods and headers.
+// Anybody may sign in as anybody, so it is linked only into cmd/gatepost-dev and
+// tests.
 package devidp
 
 import (
@@ -9,12 +10,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,11 +38,11 @@ var People = []Person{
 	{"1001", "Ada Lovelace", "ada@example.org", true},
 	{"1002", "Grace Hopper", "grace@example.org", true},
 	{"1003", "Linus Pauling", "", false},
-	{"1004", "Mallory", "ada@example.org", false},
+	{"1004", "Mallory Moe", "ada@example.org", false},
 }
 
 const (
-	clientSecret = "development-secret"
+	clientSecret = "development-secret-of-32-characters"
 	tenant       = "0d1e2f3a-4b5c-4d6e-8f70-112233445566"
 )
 
@@ -52,20 +50,28 @@ const (
 type Server struct {
 	base      string
 	signing   *rsa.PrivateKey
-	apple     *ecdsa.PrivateKey
+	elliptic  *ecdsa.PrivateKey
 	mu        sync.Mutex
-	redirects map[string][]string // by provider
+	clients   map[string]*client
 	codes     map[string]*grant
-	tokens    map[string]*grant
-	consented map[string]bool // provider + person: Apple names a person once
+	tokens    map[string]*grant // by access and by refresh token
+	consented map[string]bool   // provider + person: Apple names a person once
+}
+
+// client is one registered application: the document as Gatepost will use it.
+type client struct {
+	doc       providers.Provider
+	redirects []string
 }
 
 type grant struct {
 	provider, redirectURI, nonce, challenge string
 	person                                  Person
+	answer                                  url.Values // what the browser carried back
 	until                                   time.Time
 	used                                    bool
 	access                                  string
+	secret                                  string // OAuth 1.0a
 }
 
 // New gives a server that is reached at base, such as http://127.0.0.1:9000.
@@ -74,11 +80,11 @@ func New(base string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	apple, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	return &Server{base: base, signing: signing, apple: apple, redirects: map[string][]string{}, codes: map[string]*grant{},
+	return &Server{base: base, signing: signing, elliptic: curve, clients: map[string]*client{}, codes: map[string]*grant{},
 		tokens: map[string]*grant{}, consented: map[string]bool{}}, nil
 }
 
@@ -86,141 +92,304 @@ func New(base string) (*Server, error) {
 // redirect URI, and returns the configuration that leads to this server.
 func (s *Server) ProviderConfig(id, redirectURI string) providers.Config {
 	doc, _ := providers.Lookup(id)
+	c, err := s.Configure(providers.Config{ID: doc.ID}, redirectURI)
+	if err != nil {
+		panic(err) // a document that a test refuses
+	}
+	return c
+}
+
+// Configure is ProviderConfig for a client with parameters, scopes or a type of
+// its own.
+func (s *Server) Configure(c providers.Config, redirectURI string) (providers.Config, error) {
+	c.ClientID, c.ClientSecret, c.AllowPrivateNetwork = clientID(c.ID), clientSecret, true
+	c.Params = s.params(c)
+	real, err := providers.New(c, providers.HTTPOptions{Dev: true})
+	if err != nil {
+		return c, err
+	}
+	c.Override = s.override(c, real.Document())
+	ours, err := providers.New(c, providers.HTTPOptions{Dev: true})
+	if err != nil {
+		return c, err
+	}
 	s.mu.Lock()
-	s.redirects[doc.ID] = append(s.redirects[doc.ID], redirectURI)
-	s.mu.Unlock()
-	at := s.base + "/" + doc.ID
-	override := map[string]any{"authorization": at + "/authorize", "token": at + "/token"}
-	if doc.Userinfo != "" || doc.Protocol == "oidc" && doc.ClaimsFrom != "id_token" {
-		override["userinfo"] = at + "/userinfo"
+	defer s.mu.Unlock()
+	known := s.clients[c.ID]
+	if known == nil {
+		known = &client{}
+		s.clients[c.ID] = known
 	}
-	if doc.Protocol == "oidc" {
-		override["jwks"], override["issuer"], override["discovery"] = at+"/jwks", s.issuerOf(doc), at+"/.well-known/openid-configuration"
-	}
-	var extras []map[string]any
-	for _, e := range doc.ExtraRequests {
-		extras = append(extras, map[string]any{"name": e.Name, "url": at + "/extra/" + e.Name, "needs_scope": e.NeedsScope, "optional": e.Optional, "ignore_status": e.IgnoreStatus})
-	}
-	if extras != nil {
-		override["extra_requests"] = extras
-	}
-	params := map[string]string{}
-	for _, p := range doc.Params {
-		if p.Required {
-			params[p.Name] = "dev.example"
-			if strings.HasSuffix(p.Name, "_url") || p.Name == "issuer" {
-				params[p.Name] = at
-			}
-		}
-	}
-	if doc.ID == "apple" {
-		der, _ := x509.MarshalPKCS8PrivateKey(s.apple)
-		params = map[string]string{"team_id": "TEAM", "key_id": "KEY", "private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}
-	}
-	return providers.Config{ID: doc.ID, ClientID: clientID(doc.ID), ClientSecret: clientSecret, Params: params, Override: override, AllowPrivateNetwork: true}
+	known.doc, known.redirects = ours.Document(), append(known.redirects, redirectURI)
+	return c, nil
 }
 
 func clientID(id string) string { return "dev-" + id }
 
-func (s *Server) issuerOf(doc providers.Provider) string {
-	if strings.Contains(doc.Issuer, "{claims.tid}") {
-		return s.base + "/" + doc.ID + "/{claims.tid}/v2.0"
+// params invents what an operator has to set.
+func (s *Server) params(c providers.Config) map[string]string {
+	kind := c.Type
+	if kind == "" {
+		kind = c.ID
 	}
-	return s.base + "/" + doc.ID
+	doc, _ := providers.Lookup(kind)
+	params := map[string]string{}
+	for _, p := range doc.Params {
+		switch {
+		case p.Name == "private_key":
+			params[p.Name] = s.clientKey(doc)
+		case !p.Required:
+		case p.Example != "":
+			params[p.Name] = p.Example
+		case p.Name == "issuer" || strings.HasSuffix(p.Name, "_url"):
+			params[p.Name] = s.base + "/" + c.ID
+		default:
+			params[p.Name] = "dev.example"
+		}
+	}
+	for name, v := range c.Params {
+		params[name] = v
+	}
+	return params
+}
+
+func (s *Server) clientKey(doc providers.Provider) string {
+	var key any = s.signing
+	if doc.ClientSecretJWT != nil && doc.ClientSecretJWT.Alg == "ES256" {
+		key = s.elliptic
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		panic(err) // a key that we have just made
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// override leads every endpoint of doc here and leaves all else as it is: what a
+// document does not name is found by discovery, and queries stay.
+func (s *Server) override(c providers.Config, doc providers.Provider) map[string]any {
+	at := s.base + "/" + c.ID
+	out := map[string]any{}
+	for name, v := range map[string]string{"authorization": doc.Authorization, "token": doc.Token, "userinfo": doc.Userinfo, "jwks": doc.JWKS, "request_token": doc.RequestToken} {
+		if v != "" {
+			out[name] = at + "/" + name + rest(v)
+		}
+	}
+	if doc.Offline.URL != "" {
+		out["offline"] = map[string]any{"url": at + "/token"}
+	}
+	switch {
+	case doc.Protocol == "openid2":
+		out["issuer"] = at + "/openid/id/"
+	case doc.Issuer != "":
+		out["issuer"], out["discovery"] = issuer(at, doc), at+"/.well-known/openid-configuration"
+	}
+	var extras []map[string]any
+	for _, e := range doc.ExtraRequests {
+		extras = append(extras, map[string]any{"name": e.Name, "url": at + "/extra/" + e.Name, "needs_scope": e.NeedsScope, "ignore_status": e.IgnoreStatus, "picture": e.Picture})
+	}
+	if extras != nil {
+		out["extra_requests"] = extras
+	}
+	if doc.TokenHost != nil {
+		out["token_host"] = map[string]any{"allow": []string{s.base}}
+	}
+	for name, v := range c.Override {
+		out[name] = v
+	}
+	return out
+}
+
+// rest is what of a URL has to stay: its query, and a path that is filled in.
+func rest(raw string) string {
+	path, query, has := strings.Cut(raw, "?")
+	out := ""
+	if i := strings.Index(path, "{$"); i >= 0 {
+		out = "/" + path[i:]
+	}
+	if has {
+		out += "?" + query
+	}
+	return out
+}
+
+func issuer(at string, doc providers.Provider) string {
+	if strings.Contains(doc.Issuer, "{claims.tid}") {
+		return at + "/{claims.tid}/v2.0"
+	}
+	return at
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	id, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	doc, ok := providers.Lookup(id)
-	if !ok {
+	id, at, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	s.mu.Lock()
+	c := s.clients[id]
+	s.mu.Unlock()
+	if c == nil {
 		http.NotFound(w, r)
 		return
 	}
+	endpoint, _, _ := strings.Cut(at, "/")
 	switch {
-	case rest == "authorize" && r.Method == http.MethodGet:
-		s.choose(w, r, doc)
-	case rest == "authorize" && r.Method == http.MethodPost:
-		s.authorize(w, r, doc)
-	case rest == "token" && r.Method == http.MethodPost:
-		s.token(w, r, doc)
-	case rest == "userinfo":
-		s.userinfo(w, r, doc, "")
-	case strings.HasPrefix(rest, "extra/"):
-		s.userinfo(w, r, doc, strings.TrimPrefix(rest, "extra/"))
-	case rest == "jwks":
-		answer(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: s.signing.Public(), KeyID: "dev", Algorithm: "RS256", Use: "sig"}}})
-	case rest == ".well-known/openid-configuration" && doc.Protocol == "oidc":
-		at := s.base + "/" + doc.ID
-		answer(w, http.StatusOK, map[string]any{"issuer": s.issuerOf(doc), "authorization_endpoint": at + "/authorize", "token_endpoint": at + "/token",
-			"userinfo_endpoint": at + "/userinfo", "jwks_uri": at + "/jwks", "response_types_supported": []string{"code"},
-			"token_endpoint_auth_methods_supported": []string{"client_secret_basic"}, "code_challenge_methods_supported": []string{"S256"},
-			"authorization_response_iss_parameter_supported": true})
+	case endpoint == "authorization" && r.PostFormValue("openid.mode") != "":
+		s.checkAuthentication(w, r)
+	case endpoint == "authorization":
+		s.authorize(w, r, id, c)
+	case endpoint == "request_token":
+		s.requestToken(w, r, id, c)
+	case endpoint == "token" && c.doc.Protocol == "oauth1":
+		s.accessToken(w, r, id, c)
+	case endpoint == "token":
+		s.token(w, r, id, c.doc)
+	case endpoint == "userinfo":
+		s.userinfo(w, r, id, c.doc)
+	case endpoint == "extra":
+		s.extra(w, r, id, c.doc, strings.TrimPrefix(at, "extra/"))
+	case endpoint == "jwks":
+		answer(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{
+			{Key: s.signing.Public(), KeyID: "dev", Algorithm: "RS256", Use: "sig"}, {Key: s.elliptic.Public(), KeyID: "dev-ec", Algorithm: "ES256", Use: "sig"}}})
+	case at == ".well-known/openid-configuration" && c.doc.Protocol == "oidc":
+		s.metadata(w, id, c.doc)
 	default:
 		http.NotFound(w, r)
 	}
 }
 
+func (s *Server) metadata(w http.ResponseWriter, id string, doc providers.Provider) {
+	at := s.base + "/" + id
+	answer(w, http.StatusOK, map[string]any{"issuer": issuer(at, doc), "authorization_endpoint": at + "/authorization", "token_endpoint": at + "/token",
+		"userinfo_endpoint": at + "/userinfo", "jwks_uri": at + "/jwks", "response_types_supported": []string{"code"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic"}, "code_challenge_methods_supported": []string{"S256"},
+		"authorization_response_iss_parameter_supported": true})
+}
+
+// authorize shows who can sign in, and answers as the chosen person.
+func (s *Server) authorize(w http.ResponseWriter, r *http.Request, id string, c *client) {
+	q := r.URL.Query()
+	switch c.doc.Protocol {
+	case "oauth1":
+		if !s.knowsRequest(q.Get("oauth_token"), id) {
+			http.Error(w, "unknown oauth_token", http.StatusBadRequest)
+			return
+		}
+	case "openid2":
+		if wrong := validOpenID2(q, c); wrong != "" {
+			http.Error(w, wrong, http.StatusBadRequest)
+			return
+		}
+	default:
+		if wrong := s.valid(q, id, c); wrong != "" {
+			http.Error(w, wrong, http.StatusBadRequest)
+			return
+		}
+	}
+	if r.Method != http.MethodPost {
+		s.choose(w, r, c.doc)
+		return
+	}
+	person, agreed := personByID(r.PostFormValue("person"))
+	switch {
+	case c.doc.Protocol == "oauth1":
+		s.answerOAuth1(w, r, q.Get("oauth_token"), person, agreed)
+	case c.doc.Protocol == "openid2":
+		s.answerOpenID2(w, r, q, id, c.doc, person, agreed)
+	default:
+		s.answerCode(w, r, q, id, c.doc, person, agreed)
+	}
+}
+
 // valid reports what is wrong with an authorization request, "" for nothing. A
 // request with a wrong client or redirect URI must not be redirected.
-func (s *Server) valid(q url.Values, doc providers.Provider) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Server) valid(q url.Values, id string, c *client) string {
+	doc := c.doc
+	name, responseType := "client_id", "code"
+	if doc.ClientIDParam != "" {
+		name = doc.ClientIDParam
+	}
+	if v := doc.AuthParams["response_type"]; v != "" {
+		responseType = v
+	}
+	scope, scoped := q["scope"]
 	switch {
-	case q.Get("client_id") != clientID(doc.ID):
-		return "unknown client_id"
-	case !slices.Contains(s.redirects[doc.ID], q.Get("redirect_uri")):
+	case q.Get(name) != clientID(id) || name != "client_id" && q.Has("client_id"):
+		return "unknown " + name
+	case !slices.Contains(c.redirects, q.Get("redirect_uri")):
 		return "redirect_uri is not registered"
-	case q.Get("response_type") != "code":
-		return "response_type must be code"
+	case q.Get("response_type") != responseType:
+		return "response_type must be " + responseType
 	case q.Get("state") == "":
 		return "state is missing"
 	case doc.PKCE != "unsupported" && (q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43):
 		return "PKCE with S256 is required"
 	case doc.PKCE == "unsupported" && q.Has("code_challenge"):
 		return "this provider does not know code_challenge"
-	case doc.Protocol == "oidc" && !slices.Contains(strings.Fields(q.Get("scope")), "openid"):
-		return "scope must hold openid"
-	case doc.Nonce && q.Get("nonce") == "":
+	case scoped != (len(doc.Scopes) > 0) || scoped && scope[0] != strings.Join(doc.Scopes, separator(doc)):
+		return fmt.Sprintf("scope is %q", scope)
+	case doc.Protocol == "oidc" && doc.Nonce && q.Get("nonce") == "":
 		return "nonce is missing"
 	case doc.ResponseMode == "form_post" && q.Get("response_mode") != "form_post":
 		return "response_mode must be form_post"
 	}
+	for name, v := range doc.AuthParams {
+		if q.Get(name) != v && name != "prompt" && name != "login_hint" {
+			return name + " is missing"
+		}
+	}
 	return ""
 }
 
-func (s *Server) authorize(w http.ResponseWriter, r *http.Request, doc providers.Provider) {
-	q := r.URL.Query()
-	if wrong := s.valid(q, doc); wrong != "" {
-		http.Error(w, wrong, http.StatusBadRequest)
-		return
+func separator(doc providers.Provider) string {
+	if doc.ScopeSep == "" {
+		return " "
 	}
+	return doc.ScopeSep
+}
+
+func (s *Server) answerCode(w http.ResponseWriter, r *http.Request, q url.Values, id string, doc providers.Provider, person Person, agreed bool) {
 	out := url.Values{"state": {q.Get("state")}}
 	if doc.Protocol == "oidc" && !strings.Contains(doc.Issuer, "{claims.tid}") {
-		out.Set("iss", s.issuerOf(doc))
+		out.Set("iss", doc.Issuer)
 	}
-	person, ok := personByID(r.PostFormValue("person"))
-	if !ok {
-		out.Set("error", "access_denied")
-	} else {
-		code := rand.Text()
+	if agreed {
+		out.Set("code", rand.Text())
+		s.carry(out, id, doc, person)
 		s.mu.Lock()
-		s.codes[code] = &grant{provider: doc.ID, redirectURI: q.Get("redirect_uri"), nonce: q.Get("nonce"), challenge: q.Get("code_challenge"), person: person, until: time.Now().Add(time.Minute)}
-		first := !s.consented[doc.ID+person.ID]
-		s.consented[doc.ID+person.ID] = true
+		s.codes[out.Get("code")] = &grant{provider: id, redirectURI: q.Get("redirect_uri"), nonce: q.Get("nonce"), challenge: q.Get("code_challenge"),
+			person: person, answer: out, until: time.Now().Add(time.Minute)}
 		s.mu.Unlock()
-		out.Set("code", code)
-		if doc.ID == "apple" && first {
-			given, family, _ := strings.Cut(person.Name, " ")
-			user, _ := json.Marshal(map[string]any{"name": map[string]string{"firstName": given, "lastName": family}, "email": person.Email})
-			out.Set("user", string(user))
-		}
+	} else {
+		out.Set("error", "access_denied")
+	}
+	if doc.Hook == "shopify_callback_hmac" {
+		signShopify(out, s.params(providers.Config{ID: id, Type: doc.ID})["shop"])
 	}
 	if doc.ResponseMode == "form_post" {
 		s.formPost(w, q.Get("redirect_uri"), out)
 		return
 	}
 	http.Redirect(w, r, q.Get("redirect_uri")+"?"+out.Encode(), http.StatusFound)
+}
+
+// carry adds what this provider's answers have beside code and state. A field
+// that is JSON comes with the first consent only.
+func (s *Server) carry(out url.Values, id string, doc providers.Provider, person Person) {
+	s.mu.Lock()
+	first := !s.consented[id+person.ID]
+	s.consented[id+person.ID] = true
+	s.mu.Unlock()
+	fields, _ := play(doc, person)["callback"].(map[string]any)
+	for name, v := range fields {
+		switch {
+		case out.Has(name):
+		case doc.TokenHost != nil && name == doc.TokenHost.Callback:
+			out.Set(name, s.base)
+		case !slices.Contains(doc.CallbackJSON, name):
+			out.Set(name, fmt.Sprint(v))
+		case first:
+			out.Set(name, encode(v))
+		}
+	}
 }
 
 func personByID(id string) (Person, bool) {
@@ -230,126 +399,4 @@ func personByID(id string) (Person, bool) {
 		}
 	}
 	return Person{}, false
-}
-
-func (s *Server) token(w http.ResponseWriter, r *http.Request, doc providers.Provider) {
-	fail := func(status int, code string) {
-		if doc.ID == "github" {
-			status = http.StatusOK // as the real one does
-		}
-		answer(w, status, map[string]string{"error": code})
-	}
-	if r.ParseForm() != nil || r.PostForm.Get("grant_type") != "authorization_code" {
-		fail(http.StatusBadRequest, "unsupported_grant_type")
-		return
-	}
-	if !s.authenticated(r, doc) {
-		fail(http.StatusUnauthorized, "invalid_client")
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g := s.codes[r.PostForm.Get("code")]
-	if g != nil && g.used {
-		delete(s.tokens, g.access) // RFC 6749 §4.1.2: a second use revokes
-	}
-	sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
-	proven := g != nil && (g.challenge == "" || subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(g.challenge)) == 1)
-	if g == nil || g.used || g.provider != doc.ID || time.Now().After(g.until) || g.redirectURI != r.PostForm.Get("redirect_uri") || !proven {
-		fail(http.StatusBadRequest, "invalid_grant")
-		return
-	}
-	g.used, g.access = true, "access-"+rand.Text()
-	s.tokens[g.access] = g
-	out := map[string]any{"access_token": g.access, "token_type": "Bearer", "expires_in": 3600, "refresh_token": "refresh-" + rand.Text()}
-	if doc.ID == "twitch" {
-		out["scope"], out["token_type"] = doc.Scopes, "bearer"
-	}
-	if doc.Protocol == "oidc" {
-		idToken, err := s.idToken(doc, g)
-		if err != nil {
-			fail(http.StatusInternalServerError, "server_error")
-			return
-		}
-		out["id_token"] = idToken
-	}
-	answer(w, http.StatusOK, out)
-}
-
-// authenticated accepts the one way that the document names.
-func (s *Server) authenticated(r *http.Request, doc providers.Provider) bool {
-	id, secret, basic := r.BasicAuth()
-	if unescaped, err := url.QueryUnescape(secret); err == nil {
-		secret = unescaped
-	}
-	switch doc.TokenAuth {
-	case "basic", "discovery":
-		return basic && id == clientID(doc.ID) && secret == clientSecret && !r.PostForm.Has("client_secret")
-	case "post":
-		return !basic && r.PostForm.Get("client_id") == clientID(doc.ID) && r.PostForm.Get("client_secret") == clientSecret
-	case "post_jwt_es256":
-		signed, err := jose.ParseSignedCompact(r.PostForm.Get("client_secret"), []jose.SignatureAlgorithm{jose.ES256})
-		if err != nil || basic || r.PostForm.Get("client_id") != clientID(doc.ID) {
-			return false
-		}
-		payload, err := signed.Verify(s.apple.Public())
-		var claims struct {
-			Iss, Sub, Aud string
-			Exp           int64
-		}
-		return err == nil && json.Unmarshal(payload, &claims) == nil && claims.Iss == "TEAM" && claims.Sub == clientID(doc.ID) &&
-			claims.Aud == "https://appleid.apple.com" && claims.Exp > time.Now().Unix() && signed.Signatures[0].Header.KeyID == "KEY"
-	}
-	return false
-}
-
-func (s *Server) idToken(doc providers.Provider, g *grant) (string, error) {
-	claims, _ := profileOf(doc, g.person, "profile").(map[string]any)
-	claims["iss"] = strings.ReplaceAll(s.issuerOf(doc), "{claims.tid}", tenant)
-	claims["tid"], claims["aud"], claims["sub"] = tenant, clientID(doc.ID), g.person.ID
-	claims["iat"], claims["exp"], claims["nonce"] = time.Now().Unix(), time.Now().Add(time.Hour).Unix(), g.nonce
-	delete(claims, "azp")
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", err
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: s.signing}, (&jose.SignerOptions{}).WithHeader("kid", "dev"))
-	if err != nil {
-		return "", err
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		return "", err
-	}
-	return signed.CompactSerialize()
-}
-
-func (s *Server) userinfo(w http.ResponseWriter, r *http.Request, doc providers.Provider, extra string) {
-	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	s.mu.Lock()
-	g := s.tokens[token]
-	s.mu.Unlock()
-	switch {
-	case !bearer || g == nil || g.provider != doc.ID:
-		answer(w, http.StatusUnauthorized, map[string]string{"error": "invalid_token"})
-		return
-	case doc.ID == "github" && r.UserAgent() == "":
-		answer(w, http.StatusForbidden, map[string]string{"message": "a User-Agent is required"})
-		return
-	}
-	name := extra
-	if name == "" {
-		name = "profile"
-	}
-	profile := profileOf(doc, g.person, name)
-	if object, ok := profile.(map[string]any); ok && doc.Protocol == "oidc" {
-		object["sub"] = g.person.ID
-	}
-	answer(w, http.StatusOK, profile)
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v)
 }

@@ -23,10 +23,6 @@ var choosePage = template.Must(template.New("choose").Parse(style + `<h1>Sign in
 var postPage = template.Must(template.New("post").Parse(style + `<h1>{{.Name}}</h1><p>This provider posts its answer.</p><form method="post" action="{{.Target}}">{{range $k, $v := .Fields}}<input type="hidden" name="{{$k}}" value="{{index $v 0}}">{{end}}<button>Continue</button></form></main></body></html>`))
 
 func (s *Server) choose(w http.ResponseWriter, r *http.Request, doc providers.Provider) {
-	if wrong := s.valid(r.URL.Query(), doc); wrong != "" {
-		http.Error(w, wrong, http.StatusBadRequest)
-		return
-	}
 	show(w, choosePage, map[string]any{"Name": doc.Name, "People": People, "Query": template.URL(r.URL.Query().Encode())})
 }
 

@@ -1,7 +1,8 @@
 // Package devpg runs a private Postgres for development and tests from the
 // server binaries that the machine has. It listens on a Unix socket only, works
 // as root (by becoming postgres or nobody) and as a user, stops with its parent,
-// takes over or repairs what a kill -9 left, and never deletes data.
+// repairs what a kill -9 left, and never deletes data. One process at a time has
+// a folder.
 package devpg
 
 import (
@@ -37,26 +38,33 @@ type Options struct {
 	Log       io.Writer // the server's stderr; nil drops it
 }
 
+// ErrInUse means that another process runs the Postgres of that folder.
+var ErrInUse = errors.New("is in use by another process")
+
 // A Server is a running Postgres.
 type Server struct {
 	socket  string
 	data    string
-	remove  string // "" when the data is kept
+	remove  string   // "" when the data is kept
+	claim   *os.File // locked for as long as the folder is ours; the kernel lets go of it with us
 	process *os.Process
-	exited  chan struct{} // closed when our child is gone; nil for an adopted one
+	said    tail
+	exited  chan struct{} // closed when our child is gone
 }
 
 // URL is the DSN of the database postgres, as the superuser gatepost.
 func (s *Server) URL() string {
-	return "postgres:///postgres?user=gatepost&host=" + s.socket
+	return "postgres:///postgres?user=gatepost&port=" + port + "&host=" + s.socket
 }
+
+// Done is closed when the server has ended, whoever ended it.
+func (s *Server) Done() <-chan struct{} { return s.exited }
+
+// port names the socket; nothing listens on TCP.
+const port = "5432"
 
 // Start runs the cluster, creating it first where there is none.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	bin, err := FindBinaries()
-	if err != nil {
-		return nil, err
-	}
 	owner, err := serverUser()
 	if err != nil {
 		return nil, err
@@ -68,82 +76,136 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		}
 		s.remove = o.Dir
 	}
-	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
-		return nil, err
-	}
-	s.data = filepath.Join(o.Dir, "data")
-	if err := owner.mkdir(o.Dir, 0o755); err != nil {
-		return nil, err
-	}
-	// Socket paths are limited to 107 bytes, so they cannot follow Dir.
-	if s.socket, err = socketDir(s.data); err != nil {
-		return nil, err
-	}
-	if err := owner.mkdir(s.socket, 0o700); err != nil {
-		return nil, err
-	}
-	if err := s.initialise(ctx, bin, owner, o.Ephemeral); err != nil {
-		return nil, err
-	}
-	if err := s.run(ctx, bin, owner, o); err != nil {
+	if err := s.start(ctx, owner, o); err != nil {
 		s.cleanUp()
 		return nil, err
 	}
 	return s, nil
 }
 
+func (s *Server) start(ctx context.Context, owner account, o Options) error {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return err
+	}
+	if err := owner.mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if err := owner.reaches(dir); err != nil {
+		return err
+	}
+	if err := s.take(dir); err != nil {
+		return err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil { // as the kernel names it
+		return err
+	}
+	s.data = filepath.Join(dir, "data")
+	if moved, err := filepath.EvalSymlinks(s.data); err == nil {
+		s.data = moved
+	}
+	s.socket = socketDir(s.data)
+	if err := owner.mkdir(s.socket, 0o700); err != nil {
+		return err
+	}
+	bin, err := binariesFor(s.data)
+	if err != nil {
+		return err
+	}
+	if err := s.initialise(ctx, bin, owner, o.Ephemeral); err != nil {
+		return err
+	}
+	return s.run(ctx, bin, owner, o)
+}
+
+// take claims the folder for this process.
+func (s *Server) take(dir string) error {
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return fmt.Errorf("%s %w", dir, ErrInUse)
+	}
+	s.claim = file
+	return nil
+}
+
+// initialise makes the cluster beside its place and moves it there when it is
+// whole: initdb that was killed leaves something that never starts.
 func (s *Server) initialise(ctx context.Context, bin string, owner account, ephemeral bool) error {
 	if _, err := os.Stat(filepath.Join(s.data, "PG_VERSION")); err == nil {
 		return nil
 	}
-	args := []string{"-D", s.data, "-U", "gatepost", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions"}
+	unfinished := s.data + ".new"
+	if err := os.RemoveAll(unfinished); err != nil {
+		return err
+	}
+	locale := "C"
+	if runtime.GOOS == "linux" {
+		locale = "C.UTF-8"
+	}
+	args := []string{"-D", unfinished, "-U", "gatepost", "-A", "trust", "-E", "UTF8", "--locale=" + locale, "--no-instructions"}
 	if ephemeral {
 		args = append(args, "--no-sync")
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), args...)
-	cmd.Dir, cmd.SysProcAttr = "/", owner.attr()
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = "/", environment(), owner.attr()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb in %s: %w: %s", s.data, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("initdb in %s: %w: %s", unfinished, err, strings.TrimSpace(string(out)))
 	}
-	return nil
+	return os.Rename(unfinished, s.data)
 }
 
-// run starts the server, or adopts the one that a killed parent left running on
-// the same data.
+// environment is ours without what changes Postgres: a locale that is not
+// installed, another port.
+func environment() []string {
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, "PG") || strings.HasPrefix(e, "LC_") || strings.HasPrefix(e, "LANG")
+	})
+	return append(env, "LC_ALL=C")
+}
+
+// run starts the server, once nothing of an earlier one is left. A server that a
+// killed parent left is stopped and not adopted: it may be stopping already, and
+// would not stop with us.
 func (s *Server) run(ctx context.Context, bin string, owner account, o Options) error {
 	deadline := time.Now().Add(20 * time.Second)
-	for {
-		pid, ready := s.lock()
+	for stopped := 0; ; {
+		pid, _ := s.lock()
+		rest := s.processes()
 		switch {
-		case pid == 0:
+		case slices.Contains(rest, pid) && pid != stopped:
+			stopped = pid
+			syscall.Kill(pid, syscall.SIGINT)
+		case len(rest) == 0:
+			if pid != 0 { // of a process that is gone, or of another program by now
+				s.removeLocks()
+			}
 			return s.spawn(ctx, bin, owner, o, deadline)
-		case !isPostgres(pid): // a lock of a process that is gone, or of another program by now
-			s.removeLocks()
-		case ready:
-			process, err := os.FindProcess(pid)
-			s.process = process
-			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("process %d holds %s but does not accept connections", pid, s.data)
+			return fmt.Errorf("processes %v still work in %s", rest, s.data)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
 func (s *Server) spawn(ctx context.Context, bin string, owner account, o Options, deadline time.Time) error {
-	args := []string{"-D", s.data, "-k", s.socket, "-c", "unix_socket_permissions=0700", "-c", "listen_addresses=", "-c", "max_connections=300"}
+	args := []string{"-D", s.data, "-k", s.socket, "-p", port, "-c", "unix_socket_permissions=0700", "-c", "listen_addresses=", "-c", "max_connections=300"}
 	if o.Ephemeral {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}
 	cmd := exec.Command(filepath.Join(bin, "postgres"), args...)
-	cmd.Dir, cmd.SysProcAttr, cmd.Stdout, cmd.Stderr = "/", owner.attr(), o.Log, o.Log
-	s.exited = make(chan struct{})
-	started := make(chan error, 1)
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = "/", environment(), owner.attr()
+	s.said.to = o.Log
+	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &s.said, &s.said, 2*time.Second
+	exited, started := make(chan struct{}), make(chan error, 1)
 	go func() {
 		// The kernel sends Pdeathsig when the thread ends that started the
 		// child, so that thread must live as long as the child.
@@ -153,19 +215,19 @@ func (s *Server) spawn(ctx context.Context, bin string, owner account, o Options
 		if err == nil {
 			cmd.Wait()
 		}
-		close(s.exited)
+		close(exited)
 	}()
 	if err := <-started; err != nil {
 		return err
 	}
-	s.process = cmd.Process
+	s.exited, s.process = exited, cmd.Process
 	for {
 		if pid, ready := s.lock(); ready && pid == cmd.Process.Pid {
 			return nil
 		}
 		select {
 		case <-s.exited:
-			return fmt.Errorf("postgres ended at once: %s", cmd.ProcessState)
+			return fmt.Errorf("postgres ended at once: %s: %s", cmd.ProcessState, s.said.last())
 		case <-ctx.Done():
 			s.Stop()
 			return ctx.Err()
@@ -177,6 +239,24 @@ func (s *Server) spawn(ctx context.Context, bin string, owner account, o Options
 		}
 	}
 }
+
+// tail passes on what Postgres says and keeps the end of it.
+type tail struct {
+	to   io.Writer
+	kept []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	t.kept = t.kept[max(0, len(t.kept)-1000):]
+	if t.to != nil {
+		return t.to.Write(p)
+	}
+	return len(p), nil
+}
+
+// last is what Postgres said last. It must have ended.
+func (t *tail) last() string { return strings.TrimSpace(string(t.kept)) }
 
 // lock reads postmaster.pid: whose it is and whether connections are accepted.
 func (s *Server) lock() (pid int, ready bool) {
@@ -196,53 +276,67 @@ func (s *Server) removeLocks() {
 	}
 }
 
-// isPostgres reports whether pid is a live postgres; a zombie is not.
-func isPostgres(pid int) bool {
-	if syscall.Kill(pid, 0) != nil && runtime.GOOS != "linux" {
-		return false
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return runtime.GOOS != "linux" && syscall.Kill(pid, 0) == nil
-	}
-	_, rest, ok := strings.Cut(string(stat), "(postgres) ")
-	return ok && !strings.HasPrefix(rest, "Z")
-}
-
 // Stop ends the server, politely first. An ephemeral cluster is removed.
 func (s *Server) Stop() error {
 	defer s.cleanUp()
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
-		if s.process.Signal(signal) != nil || s.gone(10*time.Second) {
+		if s.process.Signal(signal) != nil {
 			return nil
+		}
+		select {
+		case <-s.exited:
+			return nil
+		case <-time.After(10 * time.Second):
 		}
 	}
 	return fmt.Errorf("postgres (process %d) does not end", s.process.Pid)
 }
 
-func (s *Server) gone(within time.Duration) bool {
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if s.exited == nil && !isPostgres(s.process.Pid) {
-			return true
-		}
-		select {
-		case <-s.exited:
-			return true
-		default:
-		}
-	}
-	return false
-}
-
 func (s *Server) cleanUp() {
+	os.Remove(s.socket) // if nothing is in it
 	if s.remove != "" {
 		os.RemoveAll(s.remove)
 		os.RemoveAll(s.socket)
 	}
+	s.claim.Close()
 }
 
 // FindBinaries returns the folder of the newest initdb and postgres.
 func FindBinaries() (string, error) {
+	all := binaries()
+	if len(all) == 0 {
+		return "", ErrNoBinaries
+	}
+	return all[0], nil
+}
+
+// binariesFor picks the binaries that can read data, the newest for data that is
+// not there yet: a server reads only what its own major version wrote.
+func binariesFor(data string) (string, error) {
+	raw, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
+	if err != nil {
+		return FindBinaries()
+	}
+	wanted := strings.TrimSpace(string(raw))
+	all := binaries()
+	for _, folder := range all {
+		if out, err := exec.Command(filepath.Join(folder, "postgres"), "-V").Output(); err == nil && majorVersion(string(out)) == wanted {
+			return folder, nil
+		}
+	}
+	if len(all) == 0 {
+		return "", ErrNoBinaries
+	}
+	return "", fmt.Errorf("the data in %s is of Postgres %s, which is not installed; install it, name the folder of its binaries in GATEPOST_PG_BIN, or remove the data", data, wanted)
+}
+
+// majorVersion reads "postgres (PostgreSQL) 15.18 (Debian 15.18-0)".
+func majorVersion(v string) string {
+	_, v, _ = strings.Cut(v, ") ")
+	return v[:len(v)-len(strings.TrimLeft(v, "0123456789"))]
+}
+
+func binaries() (found []string) {
 	var folders []string
 	if own := os.Getenv("GATEPOST_PG_BIN"); own != "" {
 		folders = append(folders, own)
@@ -251,10 +345,10 @@ func FindBinaries() (string, error) {
 		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/opt/homebrew/opt/postgresql@*/bin",
 		"/usr/local/opt/postgresql@*/bin", "/Applications/Postgres.app/Contents/Versions/*/bin", "/Library/PostgreSQL/*/bin", "/usr/local/pgsql/bin",
 	} {
-		found, _ := filepath.Glob(pattern)
-		slices.Sort(found)
-		slices.Reverse(found)
-		folders = append(folders, found...)
+		matches, _ := filepath.Glob(pattern)
+		slices.Sort(matches)
+		slices.Reverse(matches)
+		folders = append(folders, matches...)
 	}
 	if path, err := exec.LookPath("postgres"); err == nil {
 		// The server looks for its share folder beside its real path.
@@ -266,10 +360,10 @@ func FindBinaries() (string, error) {
 		_, postgres := os.Stat(filepath.Join(folder, "postgres"))
 		_, initdb := os.Stat(filepath.Join(folder, "initdb"))
 		if postgres == nil && initdb == nil {
-			return folder, nil
+			found = append(found, folder)
 		}
 	}
-	return "", ErrNoBinaries
+	return found
 }
 
 // account is whom the server runs as; uid -1 is ourselves.
@@ -294,14 +388,50 @@ func serverUser() (account, error) {
 	return account{}, errors.New("run as root, but there is neither a user postgres nor nobody to run Postgres as")
 }
 
+// mkdir makes a folder and hands it to the server's user. One that is there must
+// be ours: in a temporary directory anybody could have put a link there that
+// leads elsewhere, and have root give that away.
 func (a account) mkdir(dir string, mode os.FileMode) error {
 	if err := os.MkdirAll(dir, mode); err != nil {
 		return err
+	}
+	link, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	to, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !a.mayUse(link) || !a.mayUse(to) || !to.IsDir() {
+		return fmt.Errorf("%s belongs to somebody else, or is no folder; remove it, or choose another place", dir)
 	}
 	if a.uid < 0 {
 		return nil
 	}
 	return os.Chown(dir, a.uid, a.gid)
+}
+
+func (a account) mayUse(info os.FileInfo) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (int(owner.Uid) == os.Geteuid() || int(owner.Uid) == a.uid)
+}
+
+// reaches reports which folder above dir keeps the server's user out.
+func (a account) reaches(dir string) error {
+	for up := filepath.Dir(dir); a.uid >= 0; up = filepath.Dir(up) {
+		info, err := os.Stat(up)
+		if err != nil {
+			return err
+		}
+		if owner := info.Sys().(*syscall.Stat_t); int(owner.Uid) != a.uid && info.Mode().Perm()&0o001 == 0 {
+			return fmt.Errorf("%s: Postgres runs as another user than root, whom %s keeps out; choose another place", dir, up)
+		}
+		if up == filepath.Dir(up) {
+			break
+		}
+	}
+	return nil
 }
 
 // scratch is memory where there is enough of it.

@@ -2,11 +2,19 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
 	"time"
 
+	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/flows/mail"
 	"github.com/gatepost/gatepost/store"
 )
@@ -15,7 +23,7 @@ import (
 func Migrate(ctx context.Context, c Config, out io.Writer) error {
 	report, err := store.Migrate(ctx, c.Database.direct(), c.Database.Schema)
 	if err != nil {
-		return err
+		return withNextStep(err)
 	}
 	for _, line := range report.Done {
 		fmt.Fprintln(out, line)
@@ -26,54 +34,178 @@ func Migrate(ctx context.Context, c Config, out io.Writer) error {
 	return nil
 }
 
+// withNextStep adds what to do about tables that are not the documented ones.
+func withNextStep(err error) error {
+	differs, ok := errors.AsType[*store.SchemaError](err)
+	switch {
+	case !ok:
+		return err
+	case differs.Missing:
+		return fmt.Errorf("%w; run «gatepost migrate», which creates them", err)
+	}
+	return fmt.Errorf("%w\nGatepost changes no table that is there: alter them until nothing differs, or name another database.schema", err)
+}
+
+// report prints a line for each thing that was tried.
+type report struct {
+	out    io.Writer
+	failed int
+}
+
+func (r *report) say(what string, err error) {
+	if err == nil {
+		fmt.Fprintf(r.out, "ok    %s\n", what)
+		return
+	}
+	r.failed++
+	fmt.Fprintf(r.out, "FAIL  %s: %s\n", what, strings.ReplaceAll(err.Error(), "\n", "\n      "))
+}
+
 // Check tries everything that a running Gatepost would need, prints a line for
 // each, and returns how many failed.
 func Check(ctx context.Context, c Config, out io.Writer) (failed int) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	say := func(what string, err error) {
-		if err != nil {
-			failed++
-			fmt.Fprintf(out, "FAIL  %s: %v\n", what, err)
-			return
-		}
-		fmt.Fprintf(out, "ok    %s\n", what)
-	}
-	say("configuration", nil)
-	s, err := store.Open(ctx, c.Database.options())
-	if err == nil {
-		defer s.Close()
-		err = s.Ready(ctx)
-	}
-	say("database", err)
-	if err == nil {
-		err := store.CheckSchema(ctx, c.Database.direct(), c.Database.Schema)
-		if _, differs := err.(*store.SchemaError); differs {
-			err = fmt.Errorf("%w\nrun «gatepost migrate», which creates the tables where there are none", err)
-		}
-		say("schema", err)
-	}
+	r := &report{out: out}
+	r.say("configuration", nil)
+	c.checkDatabase(ctx, r)
 	clients, err := c.clients(slog.New(slog.DiscardHandler))
 	if err != nil {
-		say("providers", err)
+		r.say("providers", err)
 	}
 	for _, p := range clients {
-		for _, r := range p.Check(ctx) {
-			say(p.ID()+" "+r.Name, r.Err)
+		for _, result := range p.Check(ctx) {
+			r.say(p.ID()+" "+result.Name, hinted(result.Err))
 		}
 		fmt.Fprintf(out, "      redirect URI to register for %s: %s%s/callback/%s\n", p.ID(), c.PublicURL, c.BasePath, p.ID())
 	}
 	if c.Mail.Host != "" {
-		m, err := mail.New(c.Mail.config(), slog.New(slog.DiscardHandler))
+		m, err := c.mailer(slog.New(slog.DiscardHandler))
 		if err == nil {
 			err = m.Check(ctx)
 		}
-		say("mail server", err)
+		r.say("mail server", hinted(err))
 	}
-	return failed
+	if len(clients) == 0 && c.Mail.Host == "" {
+		r.say("ways to sign in", errors.New("there is none; turn on a provider, or mail by mail.host"))
+	}
+	return r.failed
 }
 
-// Store opens the database for the administrative commands.
+// hinted adds what to do about a server that cannot be reached.
+func hinted(err error) error {
+	if err == nil {
+		return nil
+	}
+	_, unknown := errors.AsType[*net.DNSError](err)
+	_, otherRoot := errors.AsType[x509.UnknownAuthorityError](err)
+	_, otherName := errors.AsType[x509.HostnameError](err)
+	timeout, late := errors.AsType[net.Error](err)
+	hint := ""
+	switch {
+	case unknown:
+		hint = "is the name spelt right, and does DNS work here?"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		hint = "does it run there, and is the port right?"
+	case otherRoot:
+		hint = "its certificate is of no authority known here; name the authority's file by ca_file"
+	case otherName:
+		hint = "use the name that its certificate has"
+	case late && timeout.Timeout():
+		hint = "is the address right, and does a firewall let us through?"
+	default:
+		return err
+	}
+	return fmt.Errorf("%w\n%s", err, hint)
+}
+
+// checkDatabase stops where what follows could only fail for the same cause.
+func (c Config) checkDatabase(ctx context.Context, r *report) {
+	o := c.Database.options()
+	err := store.Probe(ctx, o)
+	r.say("database", err)
+	if err != nil {
+		return
+	}
+	err = store.CheckSchema(ctx, c.Database.direct(), c.Database.Schema)
+	r.say("schema", withNextStep(err))
+	s, openErr := store.Open(ctx, o)
+	if openErr != nil {
+		r.say("pool", openErr)
+		return
+	}
+	defer s.Close()
+	if err == nil {
+		if err = s.CheckAccess(ctx, c.Database.Schema); err == nil {
+			err = store.CheckStatements(ctx, o)
+		}
+		r.say("statements", err)
+	}
+	r.say("notifications", s.CheckListen(ctx))
+	ahead, err := s.Drift(ctx)
+	if err == nil && ahead.Abs() > maxDrift {
+		err = fmt.Errorf("the database's is %s ahead of ours; run NTP on both machines", ahead.Round(time.Second))
+	}
+	r.say("clock", err)
+}
+
+// mailer is a mailer of its own, for commands.
+func (c Config) mailer(log *slog.Logger) (*mail.Mailer, error) {
+	languages, err := locale.Load(c.Pages.Locales, c.Pages.Languages)
+	if err != nil {
+		return nil, err
+	}
+	return mail.New(c.Mail.config(languages), log)
+}
+
+// A MailPreview is a sample of the sign-in mail.
+type MailPreview struct {
+	Language string // tag; "" is the first on offer
+	HTML     bool   // print the HTML, else the text
+	To       string // send it there instead
+}
+
+// PreviewMail prints or sends a sign-in mail whose link and code open nothing.
+func PreviewMail(ctx context.Context, c Config, p MailPreview, out io.Writer) error {
+	if c.Mail.Host == "" {
+		return errors.New("mail is off: set mail.host")
+	}
+	m, err := c.mailer(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	public, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return err
+	}
+	sample := mail.Link{URL: c.PublicURL + c.BasePath + "/callback/email?token=this-is-a-sample", Code: "123456", Site: public.Host, Language: p.Language, Expires: c.Mail.LinkTTL}
+	if p.To != "" {
+		if sample.To, err = flows.ParseAddress(p.To); err != nil {
+			return err
+		}
+		if err := m.SendNow(ctx, sample); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "sent to %s\n", sample.To)
+		return nil
+	}
+	subject, text, html, err := m.Parts(sample)
+	switch {
+	case err != nil:
+		return err
+	case p.HTML:
+		_, err = out.Write(html)
+	default:
+		_, err = fmt.Fprintf(out, "From: %s\nSubject: %s\n\n%s", c.Mail.From, subject, text)
+	}
+	return err
+}
+
+// Store opens the database for the administrative commands, which want to be
+// told what is wrong with it at once.
 func Store(ctx context.Context, c Config) (*store.Store, error) {
+	if err := store.Probe(ctx, c.Database.options()); err != nil {
+		return nil, err
+	}
 	return store.Open(ctx, c.Database.options())
 }

@@ -3,15 +3,12 @@
 package app
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v4"
 )
 
 // Config is gatepost.yaml. config.example.yaml shows every key with its default.
@@ -24,7 +21,7 @@ type Config struct {
 	BasePath string `yaml:"base_path"`
 	// Listen is host:port of the server.
 	Listen string `yaml:"listen"`
-	// AdminListen is host:port of health checks; "" turns them off.
+	// AdminListen is host:port of health checks and metrics; "" turns them off.
 	AdminListen string `yaml:"admin_listen"`
 	// Dev allows http on loopback.
 	Dev bool `yaml:"dev"`
@@ -48,6 +45,9 @@ type Config struct {
 	Drain     time.Duration    `yaml:"drain"`
 	Providers []ProviderConfig `yaml:"providers"`
 	Gate      GateConfig       `yaml:"gate"`
+	// Compat names other projects whose check and sign-in endpoints the gate
+	// has besides its own; see docs/migrate-forward-auth.md.
+	Compat List `yaml:"compat"`
 }
 
 // DatabaseConfig says where the four tables are.
@@ -108,10 +108,13 @@ const (
 
 // PagesConfig says what people see.
 type PagesConfig struct {
-	SiteName  string   `yaml:"site_name"`
-	Templates string   `yaml:"templates"`
-	Languages []string `yaml:"languages"` // those offered, the first for strangers; empty is all
-	Locales   string   `yaml:"locales"`
+	SiteName   string   `yaml:"site_name"`
+	Logo       string   `yaml:"logo"`
+	Stylesheet string   `yaml:"stylesheet"`
+	Contact    string   `yaml:"contact"` // mailto: or https:
+	Templates  string   `yaml:"templates"`
+	Languages  []string `yaml:"languages"` // those offered, the first for strangers; empty is all
+	Locales    string   `yaml:"locales"`
 }
 
 // LogConfig says what goes to standard error.
@@ -131,12 +134,19 @@ type ProviderConfig struct {
 	ClientSecret        Secret            `yaml:"client_secret"`
 	Scopes              []string          `yaml:"scopes"`
 	AuthParams          map[string]string `yaml:"auth_params"`
-	TrustEmail          string            `yaml:"trust_email"`
+	Offline             bool              `yaml:"offline"`         // get a refresh token
+	TrustEmail          string            `yaml:"trust_email"`     // claim, always, never
+	AllowedDomains      []string          `yaml:"allowed_domains"` // only people with a proven address in one of these
+	AllowedTenants      []string          `yaml:"allowed_tenants"` // only people of these tenants
 	AllowPrivateNetwork bool              `yaml:"allow_private_network"`
 	CAFile              string            `yaml:"ca_file"`
-	Override            map[string]any    `yaml:"override"`
+	Override            Document          `yaml:"override"`
 	Params              map[string]Secret `yaml:",inline"`
 }
+
+// Document is some keys of a providers.Provider, in the language of the
+// catalogue.
+type Document map[string]any
 
 // Default is the configuration without a file.
 func Default() Config {
@@ -160,82 +170,80 @@ func (Secret) GoString() string             { return "REDACTED" }
 func (Secret) MarshalText() ([]byte, error) { return []byte("REDACTED"), nil }
 
 // resolve replaces a reference by what it refers to.
-func (s Secret) resolve() (Secret, error) {
+func (s Secret) resolve(env environment) (Secret, error) {
 	if name, ok := strings.CutPrefix(string(s), "env:"); ok {
-		v, set := os.LookupEnv(name)
+		v, set := env[name]
 		if !set {
-			return "", fmt.Errorf("the environment has no variable %s", name)
+			return "", errors.New("is not set")
 		}
 		return Secret(v), nil
 	}
-	if path, ok := strings.CutPrefix(string(s), "file:"); ok {
-		info, err := os.Stat(path)
-		if err != nil {
-			return "", errors.New("cannot read the file: " + cause(err))
-		}
-		if info.Mode().Perm()&0o004 != 0 {
-			return "", fmt.Errorf("everybody may read %s; run chmod o-rwx on it", path)
-		}
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return "", errors.New("cannot read the file: " + cause(err))
-		}
-		return Secret(strings.TrimRight(string(raw), "\r\n")), nil
+	path, ok := strings.CutPrefix(string(s), "file:")
+	if !ok {
+		return s, nil
 	}
-	return s, nil
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", errors.New(cause(err))
+	}
+	if info.Mode().Perm()&0o004 != 0 {
+		return "", errors.New("everybody may read this file; run chmod o-rwx on it")
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", errors.New(cause(err))
+	}
+	return Secret(strings.TrimRight(string(raw), "\r\n")), nil
 }
 
+// reference is the part of s that may be shown: where the secret is.
+func (s Secret) reference() string {
+	if strings.HasPrefix(string(s), "env:") || strings.HasPrefix(string(s), "file:") {
+		return string(s)
+	}
+	return ""
+}
+
+// cause says what is wrong with a file without naming it twice.
 func cause(err error) string {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Path + ": " + p.Err.Error()
+		return p.Err.Error()
 	}
 	return err.Error()
 }
 
 // Load reads the file at path ("" for none) over the defaults, and the
-// environment over both. The error lists every mistake, with file, line and
-// column where it has one.
+// environment over both. The error lists every mistake with its place: file,
+// line and column, or the variable.
 func Load(path string, environ []string) (Config, error) {
-	c := Default()
+	c, env, m := Default(), newEnvironment(environ), &mistakes{file: path}
 	if path != "" {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return c, fmt.Errorf("configuration: %s", cause(err))
-		}
-		if err := c.decode(path, raw); err != nil {
+		if err := c.readFile(path, m); err != nil {
 			return c, err
 		}
 	}
-	if err := c.readEnvironment(environ); err != nil {
-		return c, err
-	}
-	if err := c.resolveSecrets(); err != nil {
-		return c, err
-	}
-	return c, c.validate()
+	c.readEnvironment(env, m)
+	referred := c.resolveSecrets(env, m)
+	c.checkNames(env, referred, m)
+	c.validate(m)
+	return c, m.err()
 }
 
-func (c *Config) decode(path string, raw []byte) error {
-	var root yaml.Node
-	if err := yaml.Unmarshal(raw, &root); err != nil {
-		return fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	if mistakes := unknownKeys(path, &root); len(mistakes) > 0 {
-		return errors.New(strings.Join(mistakes, "\n"))
-	}
-	d := yaml.NewDecoder(bytes.NewReader(raw))
-	if err := d.Decode(c); err != nil && len(bytes.TrimSpace(raw)) > 0 && root.Kind != 0 {
-		return fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	return nil
-}
-
-func (c *Config) resolveSecrets() error {
-	var mistakes []string
-	resolve := func(name string, s *Secret) {
-		v, err := s.resolve()
+// resolveSecrets replaces every reference, and returns the names of variables
+// that were referred to.
+func (c *Config) resolveSecrets(env environment, m *mistakes) (referred []string) {
+	resolve := func(key string, s *Secret) {
+		if name, ok := strings.CutPrefix(string(*s), "env:"); ok {
+			referred = append(referred, name)
+		}
+		if from := s.reference(); from != "" {
+			at := m.placeOf(key)
+			at.reference = from
+			m.put(key, at)
+		}
+		v, err := s.resolve(env)
 		if err != nil {
-			mistakes = append(mistakes, name+": "+err.Error())
+			m.wrong(key, "%v", err)
 		}
 		*s = v
 	}
@@ -246,15 +254,13 @@ func (c *Config) resolveSecrets() error {
 	resolve("database.direct_url", &c.Database.DirectURL)
 	resolve("mail.password", &c.Mail.Password)
 	for i := range c.Providers {
-		p := &c.Providers[i]
-		resolve("providers."+p.ID+".client_secret", &p.ClientSecret)
-		for name, v := range p.Params {
-			resolve("providers."+p.ID+"."+name, &v)
+		p, key := &c.Providers[i], fmt.Sprintf("providers[%d].", i)
+		resolve(key+"client_secret", &p.ClientSecret)
+		for _, name := range sorted(p.Params) {
+			v := p.Params[name]
+			resolve(key+name, &v)
 			p.Params[name] = v
 		}
 	}
-	if len(mistakes) > 0 {
-		return errors.New(strings.Join(mistakes, "\n"))
-	}
-	return nil
+	return referred
 }

@@ -27,7 +27,9 @@ func TestStopsWithoutLosingRequests(t *testing.T) {
 	c := Default()
 	c.PublicURL, c.Dev, c.Keys, c.Database.URL = "http://"+address, true, []Secret{Secret(NewKey())}, Secret(storetest.URL(t))
 	c.Listen, c.AdminListen, c.Drain = address, "", time.Second
-	if err := c.validate(); err != nil {
+	var m mistakes
+	c.validate(&m)
+	if err := m.err(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())

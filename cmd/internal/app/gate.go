@@ -1,8 +1,8 @@
 package app
 
 import (
-	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -92,7 +92,7 @@ func (w *Who) UnmarshalYAML(n *yaml.Node) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("line %d: want a name such as group:admins, a list of them, or one of any: and all:", n.Line)
+	return fmt.Errorf("line %d: want a name such as group:admins, a list of them, or a mapping with any or all", n.Line)
 }
 
 func plain(list []Who) []gate.Who {
@@ -107,7 +107,7 @@ func plain(list []Who) []gate.Who {
 func (c GateConfig) on() bool { return len(c.Rules) > 0 }
 
 // policy is c in the words of package gate.
-func (c Config) policy() (gate.Policy, error) {
+func (c Config) policy() (gate.Policy, []gate.Mistake) {
 	p := gate.Policy{Networks: map[string][]string{}, Groups: map[string][]gate.Who{}, Default: c.Gate.Default, Tokens: (*gate.Who)(c.Gate.AccessTokens.Allow)}
 	for _, pc := range c.Providers {
 		p.Providers = append(p.Providers, pc.ID)
@@ -118,7 +118,7 @@ func (c Config) policy() (gate.Policy, error) {
 	for name, list := range c.Gate.Groups {
 		p.Groups[name] = plain(list)
 	}
-	var mistakes []error
+	var mistakes []gate.Mistake
 	for i, r := range c.Gate.Rules {
 		rule := gate.Rule{Name: r.Name, Host: r.Host, Path: r.Path, Method: r.Method, Network: r.Network, Allow: (*gate.Who)(r.Allow), Deny: (*gate.Who)(r.Deny)}
 		for _, q := range r.Query {
@@ -129,38 +129,32 @@ func (c Config) policy() (gate.Policy, error) {
 		case "next":
 			rule.Next = true
 		default:
-			mistakes = append(mistakes, fmt.Errorf("gate.rules[%d].else: %q: want deny or next", i, r.Else))
+			mistakes = append(mistakes, gate.Mistake{Key: fmt.Sprintf("rules[%d].else", i), Text: fmt.Sprintf("%q: want deny or next", r.Else)})
 		}
 		switch r.Preflight {
 		case "", "deny":
 		case "allow":
 			rule.Preflight = true
 		default:
-			mistakes = append(mistakes, fmt.Errorf("gate.rules[%d].preflight: %q: want deny or allow", i, r.Preflight))
+			mistakes = append(mistakes, gate.Mistake{Key: fmt.Sprintf("rules[%d].preflight", i), Text: fmt.Sprintf("%q: want deny or allow", r.Preflight)})
 		}
 		p.Rules = append(p.Rules, rule)
 	}
-	return p, errors.Join(mistakes...)
+	return p, mistakes
 }
 
-// rules compiles the policy; the error lists every mistake.
-func (c Config) rules() (*gate.Rules, error) {
-	p, err := c.policy()
-	if err != nil {
-		return nil, err
-	}
-	rules, mistakes := gate.Compile(p)
-	for _, m := range mistakes {
-		err = errors.Join(err, fmt.Errorf("gate.%s: %s", m.Key, m.Text))
-	}
-	return rules, err
+// rules compiles the policy, and says everything that is wrong with it.
+func (c Config) rules() (*gate.Rules, []gate.Mistake) {
+	p, mistakes := c.policy()
+	rules, more := gate.Compile(p)
+	return rules, append(mistakes, more...)
 }
 
 // gate wires the gate.
 func (c Config) gate(sessions *flows.Sessions, keys flows.Keys) (*flows.Gate, error) {
-	rules, err := c.rules()
-	if err != nil {
-		return nil, err
+	rules, mistakes := c.rules()
+	if len(mistakes) > 0 {
+		return nil, fmt.Errorf("gate.%s: %s", mistakes[0].Key, mistakes[0].Text)
 	}
 	signer, err := gate.NewSigner(strings.TrimSuffix(c.PublicURL, "/"), keys.Derive("assertion", 32))
 	if err != nil {
@@ -183,4 +177,28 @@ func (c Config) returnTo() []string {
 	}
 	slices.Sort(origins)
 	return slices.Compact(origins)
+}
+
+// GateHosts are the hosts behind the gate that a proxy can be told by name,
+// without the sign-in pages' own.
+func (c Config) GateHosts() []string {
+	var hosts []string
+	for _, r := range c.Gate.Rules {
+		for _, host := range r.Host {
+			if host != "*" && !strings.ContainsAny(host, "~{") && !strings.EqualFold(host, c.SignInHost()) {
+				hosts = append(hosts, strings.ToLower(host))
+			}
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// SignInHost is the host of the sign-in pages.
+func (c Config) SignInHost() string {
+	public, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return public.Hostname()
 }

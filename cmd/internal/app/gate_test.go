@@ -1,10 +1,12 @@
 package app
 
 import (
+	"bufio"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,8 +37,14 @@ func guarded(t *testing.T, change func(*Config)) *site {
 }
 
 // cookie is the session cookie of a browser, as a proxy passes it on.
-func (b *browser) cookie() string {
-	u, _ := url.Parse(b.URL)
+func (b *browser) cookie() string { return b.cookieAt(b.URL) }
+
+// cookieAt is the session cookie that a browser sends to that address.
+func (b *browser) cookieAt(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	for _, c := range b.http.Jar.Cookies(u) {
 		if c.Name == "gatepost.session-token" {
 			return c.Name + "=" + c.Value
@@ -77,7 +85,7 @@ func (s *site) ask(method, path string, header ...string) page {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := &http.Request{Method: method, URL: &url.URL{Scheme: u.Scheme, Host: u.Host, Opaque: path}, Header: http.Header{}}
+	r := &http.Request{Method: method, URL: &url.URL{Scheme: u.Scheme, Host: s.listens, Opaque: path}, Header: http.Header{}}
 	for i := 0; i+1 < len(header); i += 2 {
 		if header[i] == "Host" {
 			r.Host = header[i+1]
@@ -119,6 +127,8 @@ func TestGateAnswers(t *testing.T) {
 		{"not in the group", "GET", "https://app.example.org/admin", grace, html, map[string]int{"": 403}, ""},
 		{"not in the group, by a script", "GET", "https://app.example.org/admin", grace, []string{"Accept", "application/json"}, map[string]int{"": 403}, ""},
 		{"public", "GET", "https://app.example.org/open/a", nil, html, map[string]int{"": 200}, ""},
+		{"Gatepost's own sign-in page", "GET", "OWN/auth/signin", nil, html, map[string]int{"": 200}, ""},
+		{"beside it", "GET", "OWN/authority", nil, html, map[string]int{"": 403}, ""},
 		{"host without a rule", "GET", "https://other.example.org/", nil, html, map[string]int{"": 403}, ""},
 		{"nobody, a page", "GET", "https://app.example.org/x?a=1&b=2", nil, html, map[string]int{"": 302, "nginx": 401}, "https://app.example.org/x?a=1&b=2"},
 		{"nobody, a page by Sec-Fetch-Mode", "GET", "https://app.example.org/x", nil, []string{"Sec-Fetch-Mode", "navigate"}, map[string]int{"": 302, "nginx": 401}, "https://app.example.org/x"},
@@ -151,7 +161,7 @@ func TestGateAnswers(t *testing.T) {
 				if !ok {
 					want = tt.status[""]
 				}
-				p := s.check(family, tt.method, tt.target, header...)
+				p := s.check(family, tt.method, strings.Replace(tt.target, "OWN", s.URL, 1), header...)
 				if p.status != want {
 					t.Fatalf("%d %s, want %d", p.status, p.body, want)
 				}
@@ -236,6 +246,25 @@ func TestGateSources(t *testing.T) {
 	distant := guarded(t, func(c *Config) { c.TrustedProxies = []string{"192.0.2.0/24"} })
 	if p := distant.check("forward", "GET", "https://app.example.org/open"); p.status != 400 || !strings.Contains(p.body, "trusted_proxies") {
 		t.Errorf("from a peer that is no proxy of ours: %d %s", p.status, p.body)
+	}
+}
+
+// Forward-auth §7.1 a: a body that is announced and does not come neither holds
+// the answer up nor swallows the next request.
+func TestGateWaitsForNoBody(t *testing.T) {
+	s := guarded(t, nil)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, "GET /auth/nginx HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\nX-Original-URL: https://app.example.org/open\r\nX-Original-Method: POST\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != 200 || !answer.Close {
+		t.Errorf("%+v, %v: want an answer that ends the connection", answer, err)
 	}
 }
 

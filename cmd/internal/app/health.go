@@ -8,6 +8,7 @@ import (
 
 // readiness answers /healthz, which asks nothing, and /readyz, which asks the
 // database: an outage must take a replica out, and not restart it (security X-9).
+// Beside them is /metrics; profiles are not.
 type readiness struct {
 	*parts
 	stopping atomic.Bool
@@ -29,6 +30,7 @@ func (r *readiness) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", r.ready)
+	mux.Handle("GET /metrics", r.metrics.handler())
 	return mux
 }
 

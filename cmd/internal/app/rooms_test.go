@@ -23,22 +23,26 @@ var rooms = map[string][]string{
 	"flows":            {"store", "providers", "flows/mail", "flows/gate"},
 	"web":              {"flows", "flows/gate", "flows/locale", "store", "providers"},
 	"cmd/internal/app": {"web", "flows", "flows/gate", "flows/locale", "flows/mail", "store", "providers"},
-	"cmd/gatepost":     {"cmd/internal/app", "store"},
+	"cmd/gatepost":     {"cmd/internal/app", "store", "docs/proxies"},
 	"cmd/gatepost-dev": {"cmd/internal/app", "store", "store/devpg", "flows/mail/devmail", "providers", "providers/devidp"},
 	"store/devpg":      {}, "store/storetest": {"store", "store/devpg"}, "flows/mail/devmail": {}, "providers/devidp": {"providers"},
-	"bench": {},
+	"docs/proxies": {}, "e2e/proxies": {},
+	"bench": {}, "bench/gate": {"flows", "store", "store/devpg"},
 }
 
-// doors says through which rooms a dependency comes in.
+// doors says through which rooms a dependency comes in. bench/gate is a program
+// of its own: the limit that it compares with is a bare Echo handler, and it
+// seals and stores a hundred thousand sessions that nobody signed in for.
 var doors = map[string][]string{
-	"github.com/labstack/echo/v4": {"web"}, "github.com/gorilla/securecookie": {"web"}, "github.com/jackc/pgx/v5": {"store", "store/storetest"},
+	"github.com/labstack/echo/v4": {"web", "bench/gate"}, "github.com/gorilla/securecookie": {"web", "bench/gate"}, "github.com/jackc/pgx/v5": {"store", "store/storetest", "bench/gate"},
 	"golang.org/x/oauth2": {"providers"}, "github.com/go-jose/go-jose/v4": {"providers", "providers/devidp"}, "github.com/jordan-wright/email": {"flows/mail"},
 	"github.com/emersion/go-smtp": {"flows/mail/devmail"}, "go.yaml.in/yaml/v4": {"cmd/internal/app", "providers"}, "github.com/alecthomas/kong": {"cmd/gatepost"},
 	"golang.org/x/text/language": {"flows/locale"}, "golang.org/x/text/feature/plural": {"flows/locale"},
+	"github.com/prometheus/client_golang": {"cmd/internal/app"},
 }
 
 func TestImportsGoDownAndDependenciesHaveOneDoor(t *testing.T) {
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", module+"...").Output()
+	out, err := exec.Command("go", "list", "-tags", "e2e", "-json=ImportPath,Imports,Deps", module+"...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,7 @@ type parts struct {
 	mailer   *mail.Mailer // nil without mail
 	clients  []*providers.Client
 	sessions *flows.Sessions
+	metrics  *metrics
 	handler  http.Handler
 }
 
@@ -87,7 +88,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	if c.Mail.Host != "" {
-		if p.mailer, err = mail.New(c.Mail.config(), log); err != nil {
+		if p.mailer, err = mail.New(c.Mail.config(languages), log); err != nil {
 			return nil, err
 		}
 	}
@@ -95,12 +96,16 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	lifetimes := store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}
-	p.cache = store.NewCache(p.store, c.Database.direct(), cachedSessions, lifetimes)
+	p.cache = store.NewCache(p.store, cachedSessions, lifetimes)
+	p.cache.Warn = func(err error) {
+		log.Warn("sign-outs elsewhere are not heard of; every check asks the database", "err", err.Error())
+	}
 	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes}
+	p.metrics = newMetrics(p)
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
-		SiteName: c.Pages.SiteName, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
-		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log,
+		SiteName: c.Pages.SiteName, Logo: c.Pages.Logo, Stylesheet: c.Pages.Stylesheet, Contact: c.Pages.Contact, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
+		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log, Observe: p.metrics.observe,
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Now: time.Now},
 	}
 	if len(c.Cookie.Sites) > 0 {
@@ -114,6 +119,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		if w.Gate, err = c.gate(p.sessions, keys); err != nil {
 			return nil, err
 		}
+		w.Compat = c.Compat
 	}
 	for _, cidr := range c.TrustedProxies {
 		prefix, err := netip.ParsePrefix(cidr)
@@ -139,16 +145,8 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 
 func (c Config) clients(log *slog.Logger) ([]*providers.Client, error) {
 	var clients []*providers.Client
-	for _, pc := range c.Providers {
-		params := map[string]string{}
-		for name, v := range pc.Params {
-			params[name] = string(v)
-		}
-		client, err := providers.New(providers.Config{
-			ID: pc.ID, Type: pc.Type, Name: pc.Name, ClientID: pc.ClientID, ClientSecret: string(pc.ClientSecret), Params: params,
-			Scopes: pc.Scopes, AuthParams: pc.AuthParams, Override: pc.Override, TrustEmail: pc.TrustEmail,
-			AllowPrivateNetwork: pc.AllowPrivateNetwork, CAFile: pc.CAFile,
-		}, providers.HTTPOptions{Dev: c.Dev, Log: log})
+	for _, p := range c.Providers {
+		client, err := c.client(p, log)
 		if err != nil {
 			return nil, err
 		}
@@ -157,8 +155,20 @@ func (c Config) clients(log *slog.Logger) ([]*providers.Client, error) {
 	return clients, nil
 }
 
-func (m MailConfig) config() mail.Config {
-	return mail.Config{From: m.From, Host: m.Host, TLS: m.TLS, Username: m.Username, Password: string(m.Password), HelloName: m.Hello, TemplateDir: m.Templates, CAFile: m.CAFile}
+func (c Config) client(p ProviderConfig, log *slog.Logger) (*providers.Client, error) {
+	params := map[string]string{}
+	for name, v := range p.Params {
+		params[name] = string(v)
+	}
+	return providers.New(providers.Config{
+		ID: p.ID, Type: p.Type, Name: p.Name, ClientID: p.ClientID, ClientSecret: string(p.ClientSecret), Params: params,
+		Scopes: p.Scopes, AuthParams: p.AuthParams, Offline: p.Offline, Override: p.Override, TrustEmail: p.TrustEmail,
+		AllowedDomains: p.AllowedDomains, AllowedTenants: p.AllowedTenants, AllowPrivateNetwork: p.AllowPrivateNetwork, CAFile: p.CAFile,
+	}, providers.HTTPOptions{Dev: c.Dev, Contact: c.PublicURL, Log: log})
+}
+
+func (m MailConfig) config(languages *locale.Languages) mail.Config {
+	return mail.Config{Languages: languages, From: m.From, Host: m.Host, TLS: m.TLS, Username: m.Username, Password: string(m.Password), HelloName: m.Hello, TemplateDir: m.Templates, CAFile: m.CAFile}
 }
 
 func (d DatabaseConfig) options() store.Options {
@@ -194,7 +204,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		admin := newServer(ready.handler())
 		adminListener, err := net.Listen("tcp", c.AdminListen)
 		if err != nil {
-			return fmt.Errorf("listen for health checks: %w", err)
+			return fmt.Errorf("admin_listen: %w", err)
 		}
 		go func() { failed <- admin.Serve(adminListener) }()
 		defer admin.Close()
@@ -203,7 +213,10 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		go p.mailer.Run(background)
 	}
 	go p.cache.Run(background)
+	go warnOfTables(background, c.Database, log)
+	go p.watchClock(background, log)
 	go sweep(background, p.store, log)
+	discover(background, p.clients, log)
 	log.Info("serving", "public_url", c.PublicURL, "listen", listener.Addr().String())
 	select {
 	case err := <-failed:
@@ -228,6 +241,26 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 func newServer(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 32 << 10}
+}
+
+// warnOfTables says once what every sign-in would fail for. It refuses nothing: a
+// database that is away at the start may be back a moment later.
+func warnOfTables(ctx context.Context, d DatabaseConfig, log *slog.Logger) {
+	err := store.CheckSchema(ctx, d.direct(), d.Schema)
+	if _, differs := errors.AsType[*store.SchemaError](err); differs {
+		log.Error("the tables are not as they must be", "err", withNextStep(err).Error())
+	}
+}
+
+// discover has the providers' metadata fetched, without waiting for it.
+func discover(ctx context.Context, clients []*providers.Client, log *slog.Logger) {
+	for _, c := range clients {
+		go func() {
+			if err := c.Discover(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("provider cannot be used yet; it is asked again when somebody signs in", "provider", c.ID(), "err", err.Error())
+			}
+		}()
+	}
 }
 
 func sweep(ctx context.Context, s *store.Store, log *slog.Logger) {

@@ -7,11 +7,11 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -20,7 +20,6 @@ import (
 
 	"github.com/gatepost/gatepost/flows/mail/devmail"
 	"github.com/gatepost/gatepost/providers/devidp"
-	"github.com/gatepost/gatepost/store"
 	"github.com/gatepost/gatepost/store/devpg"
 	"github.com/gatepost/gatepost/store/storetest"
 )
@@ -30,10 +29,13 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // site is Gatepost with a database, a mailbox and a provider of its own.
 type site struct {
 	*httptest.Server
-	t    *testing.T
-	mail *devmail.Server
-	log  *syncBuffer
-	keys []Secret
+	t     *testing.T
+	mail  *devmail.Server
+	log   *syncBuffer
+	keys  []Secret
+	parts *parts
+	// listens is where the site does, whatever it is called.
+	listens string
 }
 
 type syncBuffer struct {
@@ -55,10 +57,26 @@ func (s *syncBuffer) String() string {
 
 func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 	t.Helper()
+	return newSiteWith(t, dsn, "", []string{"google", "github", "apple", "oidc"}, change)
+}
+
+// newSiteAt is newSite under a name of its own below localhost.
+func newSiteAt(t *testing.T, dsn, host string, change func(*Config)) *site {
+	t.Helper()
+	return newSiteWith(t, dsn, host, []string{"google", "github", "apple", "oidc"}, change)
+}
+
+func newSiteWith(t *testing.T, dsn, host string, ids []string, change func(*Config)) *site {
+	t.Helper()
 	var handler http.Handler
 	s := &site{t: t, log: &syncBuffer{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(s.Close)
+	s.listens = s.Listener.Addr().String()
+	if host != "" {
+		_, port, _ := net.SplitHostPort(s.listens)
+		s.URL = "http://" + net.JoinHostPort(host, port)
+	}
 	var idp *devidp.Server
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { idp.ServeHTTP(w, r) }))
 	t.Cleanup(provider.Close)
@@ -73,7 +91,7 @@ func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 	c := Default()
 	c.PublicURL, c.Dev, c.Keys, c.Database.URL = s.URL, true, []Secret{Secret(NewKey())}, Secret(dsn)
 	c.Mail.Host, c.Mail.TLS, c.Mail.From = s.mail.Addr(), "none", "Gatepost <sign-in@gatepost.example>"
-	for _, id := range []string{"google", "github", "apple", "oidc"} {
+	for _, id := range ids {
 		p := idp.ProviderConfig(id, s.URL+"/auth/callback/"+id)
 		params := map[string]Secret{}
 		for name, v := range p.Params {
@@ -84,7 +102,9 @@ func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 	if change != nil {
 		change(&c)
 	}
-	if err := c.validate(); err != nil {
+	var m mistakes
+	c.validate(&m)
+	if err := m.err(); err != nil {
 		t.Fatal(err)
 	}
 	s.keys = c.Keys
@@ -95,9 +115,11 @@ func newSite(t *testing.T, dsn string, change func(*Config)) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.store.Close)
-	go p.mailer.Run(ctx)
+	if p.mailer != nil {
+		go p.mailer.Run(ctx)
+	}
 	go p.cache.Run(ctx)
-	handler = p.handler
+	handler, s.parts = p.handler, p
 	return s
 }
 
@@ -109,7 +131,14 @@ type browser struct {
 
 func (s *site) browser() *browser {
 	jar, _ := cookiejar.New(nil)
-	return &browser{s, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if strings.Contains(address, ".localhost:") {
+			address = s.listens
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
+	s.t.Cleanup(transport.CloseIdleConnections)
+	return &browser{s, &http.Client{Transport: transport, Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 type page struct {
@@ -241,6 +270,40 @@ func (s *site) newMail(to string, n int) devmail.Message {
 	return devmail.Message{}
 }
 
+// Every provider of the catalogue, through cookies, redirects and database: two
+// people are two users, and the one who comes back is the one who was there.
+func TestSignInWithEveryProvider(t *testing.T) {
+	var ids []string
+	for _, p := range liveProviders() {
+		ids = append(ids, p.ID)
+	}
+	s := newSiteWith(t, storetest.URL(t), "", ids, func(c *Config) { c.Linking = "never" })
+	for _, provider := range ids {
+		t.Run(provider, func(t *testing.T) {
+			users := map[string]string{}
+			for _, person := range []string{"1003", "1003", "1002"} {
+				b := s.browser()
+				b.site = &site{Server: s.Server, t: t, mail: s.mail, log: s.log}
+				done := b.get(b.answer(provider, person, "callbackUrl", s.URL+"/inside"))
+				if person == "1002" && strings.Contains(done.location, "error=OAuthAccountNotLinked") {
+					return // her address is that of the first provider's user
+				}
+				if done.location != s.URL+"/inside" {
+					t.Fatalf("%s: %d %s %s", person, done.status, done.location, done.body)
+				}
+				id := b.session().User.ID
+				if was := users[person]; id == "" || was != "" && was != id {
+					t.Errorf("%s is user %q, was %q", person, id, was)
+				}
+				users[person] = id
+			}
+			if users["1002"] == users["1003"] {
+				t.Errorf("two people are one user: %v", users)
+			}
+		})
+	}
+}
+
 func TestSignInWithProviders(t *testing.T) {
 	s := newSite(t, storetest.URL(t), nil)
 	for _, provider := range []string{"google", "github", "apple", "oidc"} {
@@ -367,6 +430,8 @@ func TestConflictLeadsToLinking(t *testing.T) {
 	}
 	if p := b.follow(second); !strings.Contains(p.body, "You have been here before") || !strings.Contains(p.body, "Sign in with Google") || strings.Contains(p.body, "Sign in with GitHub") {
 		t.Fatalf("%s", p.body)
+	} else if strings.Contains(p.body, "Sign in with Apple") || !strings.Contains(p.body, "You signed in with <strong><bdi>Google") || !strings.Contains(p.body, `value="ada@example.org"`) {
+		t.Errorf("the page does not name the way in: %s", p.body)
 	}
 	if p := b.get(b.answer("google", "1001")); p.location != s.URL+"/there" {
 		t.Errorf("after the proof: %s", p.location)
@@ -502,19 +567,7 @@ func TestDoorsThatStayShut(t *testing.T) {
 // X-9, X-10: without the database everything answers, nobody is let in, nobody
 // is signed out, and it works again as soon as it is back.
 func TestDatabaseAway(t *testing.T) {
-	dir, err := os.MkdirTemp("", "gatepost-app-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.Chmod(dir, 0o755)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	pg, err := devpg.Start(t.Context(), devpg.Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.Migrate(t.Context(), pg.URL(), ""); err != nil {
-		t.Fatal(err)
-	}
+	dir, pg := ownPostgres(t)
 	s := newSite(t, pg.URL(), nil)
 	b := s.browser()
 	b.get(b.answer("google", "1001"))
@@ -541,7 +594,8 @@ func TestDatabaseAway(t *testing.T) {
 	if err := json.Unmarshal([]byte(p.body), &refused); err != nil || p.status != 503 || refused.Error != "Configuration" || !strings.Contains(refused.URL, "/auth/error?error=Configuration&") {
 		t.Errorf("json=true: %d %s", p.status, p.body)
 	}
-	if pg, err = devpg.Start(t.Context(), devpg.Options{Dir: dir}); err != nil {
+	pg, err := devpg.Start(t.Context(), devpg.Options{Dir: dir})
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer pg.Stop()

@@ -213,7 +213,7 @@ const frame = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta 
 <meta name="color-scheme" content="light dark"><title>Development mailbox</title><style>
 :root{--ink:#1b1f27;--soft:#5c6472;--line:#d9dde3;--ground:#f4f5f7;--card:#fff;--link:#2347c5}
 @media(prefers-color-scheme:dark){:root{--ink:#eef0f4;--soft:#aab2bf;--line:#363c47;--ground:#14171c;--card:#1d2128;--link:#9db4ff}}
-body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}main{max-width:760px;margin:0 auto;padding:32px 16px}
+body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}main{max-width:760px;margin:0 auto;padding:32px 16px;overflow-wrap:anywhere}
 h1{font-size:22px}h2{font-size:16px;margin-top:28px}a{color:var(--link)}ul{list-style:none;padding:0}li{border:1px solid var(--line);background:var(--card);border-radius:10px;padding:12px 16px;margin:8px 0}
 small{color:var(--soft)}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:16px}iframe{width:100%;height:520px;border:1px solid var(--line);border-radius:10px;background:#fff}
 </style></head><body><main>{{block "main" .}}{{end}}</main></body></html>`

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A row is one line of the table of checks.
+type row struct {
+	name   string
+	budget float64 // 0 for none
+	server *process
+	warm   []request // sent once before each measurement
+	next   func(n uint64) *request
+
+	ratios, perSecond, micros, bare, postgres []float64 // by round
+}
+
+// checks prints what a check costs against the bare handler.
+func (b *bench) checks(ctx context.Context) error {
+	limit, err := b.bare(ctx)
+	if err != nil {
+		return err
+	}
+	defer limit.stop()
+	rows, stop, err := b.checkRows(ctx)
+	defer stop()
+	if err != nil {
+		return err
+	}
+	rows = slices.DeleteFunc(rows, func(r *row) bool { return !strings.Contains(r.name, b.row) })
+	for range b.rounds {
+		for _, r := range rows {
+			if err := b.round(ctx, r, limit); err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+		}
+	}
+	fmt.Printf("\n| check | requests/s | CPU µs | of bare Echo | ratio | budget | Postgres µs |\n|---|---|---|---|---|---|---|\n")
+	for _, r := range rows {
+		ratio := median(r.ratios)
+		fmt.Printf("| %s | %.0f | %.1f | %.1f | %.2f × | %s | %.1f |\n",
+			r.name, median(r.perSecond), median(r.micros), median(r.bare), ratio, against(ratio, r.budget, "%.2f ×"), median(r.postgres))
+	}
+	return nil
+}
+
+// against says what the budget is, and where it is missed.
+func against(got, budget float64, format string) string {
+	if budget == 0 {
+		return "–"
+	}
+	s := "≤ " + fmt.Sprintf(format, budget)
+	if got > budget {
+		s += " **over**"
+	}
+	return s
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
+// checkRows starts the servers and says what to ask them.
+func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err error) {
+	var servers []*process
+	stop = func() {
+		for _, s := range servers {
+			s.stop()
+		}
+	}
+	start := func(dsn, direct string) (*process, error) {
+		p, err := b.gatepost(ctx, dsn, direct)
+		if err == nil {
+			servers = append(servers, p)
+		}
+		return p, err
+	}
+	const many = 100_000
+	all, err := b.sessions(many, many)
+	if err != nil {
+		return nil, stop, err
+	}
+	var big *process
+	var bigDSN string
+	for _, n := range []int{1, 1000, many} {
+		dsn, err := b.seed(ctx, n, n)
+		if err != nil {
+			return nil, stop, err
+		}
+		s, err := start(dsn, "")
+		if err != nil {
+			return nil, stop, err
+		}
+		big, bigDSN = s, dsn
+		asking := min(n, 1000)
+		r := &row{name: fmt.Sprintf("signed in, cached, %d sessions", n), budget: 1.15, server: s, warm: all[:n],
+			next: func(i uint64) *request { return &all[i%uint64(asking)] }}
+		if n == many {
+			r.name += ", 1000 of them asking"
+		}
+		rows = append(rows, r)
+	}
+	// As many sessions as the limit of sessions for each person allows.
+	const people = many / 20
+	few, err := b.sessions(many, people)
+	if err != nil {
+		return nil, stop, err
+	}
+	fewDSN, err := b.seed(ctx, many, people)
+	if err != nil {
+		return nil, stop, err
+	}
+	crowd, err := start(fewDSN, "")
+	if err != nil {
+		return nil, stop, err
+	}
+	// No LISTEN, no trust: every check asks the database.
+	deaf, err := start(bigDSN, "postgres://nobody@127.0.0.1:1/nowhere")
+	if err != nil {
+		return nil, stop, err
+	}
+	forged := []byte(strings.Clone(string(all[0].raw)))
+	at := strings.Index(string(forged), cookieName) + len(cookieName) + 20
+	copy(forged[at:], "forged")
+	always := func(endpoint, path, accept, cookie, status, has string) func(uint64) *request {
+		r := request{asked(endpoint, path, accept, cookie), status, []byte(has)}
+		return func(uint64) *request { return &r }
+	}
+	seal, err := b.sealer()
+	if err != nil {
+		return nil, stop, err
+	}
+	const forwardAuth = "/auth/forward"
+	return append(rows,
+		&row{name: "not signed in, API", budget: 1.10, server: big, next: always(forwardAuth, "/some/page?a=1", api, "", "401", "\r\nWww-Authenticate: Bearer")},
+		&row{name: "not signed in, page", budget: 1.10, server: big, next: always(forwardAuth, "/some/page?a=1", page, "", "302", "callbackUrl=https%3A%2F%2Fapp.example.org%2Fsome%2Fpage%3Fa%3D1\r\n")},
+		&row{name: "garbage cookie, forged", budget: 1.40, server: big, next: func(uint64) *request { return &request{forged, "302", nil} }},
+		&row{name: "garbage cookie, shapeless", budget: 1.40, server: big, next: always(forwardAuth, "/some/page?a=1", page, "x.y", "302", "")},
+		&row{name: "signed in, forbidden, API", server: big, next: always(forwardAuth, "/admin", api, seal(token(1)), "403", "the back office")},
+		&row{name: "uncached, without LISTEN, 1000 sessions", budget: 1.90, server: deaf, next: func(i uint64) *request { return &all[i%1000] }},
+		&row{name: "uncached, 100000 sessions of 5000 people in turn", budget: 1.90, server: crowd, next: func(i uint64) *request { return &few[i%many] }},
+		&row{name: "the same of 100000 people: each gets an assertion signed", server: big, next: func(i uint64) *request { return &all[i%many] }},
+		&row{name: "100000 sessions at random", server: big, next: func(uint64) *request { return &all[rand.IntN(many)] }},
+	), stop, nil
+}
+
+// round measures one row and, right after it, the limit by the same requests.
+func (b *bench) round(ctx context.Context, r *row, limit *process) error {
+	if err := each(ctx, r.server.addr, r.warm); err != nil {
+		return err
+	}
+	same := make([]request, 64) // but for the path
+	for i := range same {
+		q := r.next(uint64(i))
+		_, rest, _ := strings.Cut(string(q.raw), " HTTP/1.1")
+		same[i] = request{[]byte("GET /" + q.status + " HTTP/1.1" + rest), q.status, nil}
+	}
+	ours, err := b.spend(ctx, r.server, r.next)
+	if err != nil {
+		return err
+	}
+	theirs, err := b.spend(ctx, limit, func(n uint64) *request { return &same[n%64] })
+	if err != nil {
+		return err
+	}
+	r.ratios, r.perSecond = append(r.ratios, ours.micros/theirs.micros), append(r.perSecond, ours.perSecond)
+	r.micros, r.bare, r.postgres = append(r.micros, ours.micros), append(r.bare, theirs.micros), append(r.postgres, ours.postgres)
+	return nil
+}
+
+// A cost is per request, of the server and of Postgres.
+type cost struct{ micros, postgres, perSecond float64 }
+
+func (b *bench) spend(ctx context.Context, p *process, next func(uint64) *request) (c cost, err error) {
+	database, err := b.postgresCPU(ctx)
+	if err != nil {
+		return c, err
+	}
+	if b.perf != "" && p.admin != "" {
+		record := exec.CommandContext(ctx, "perf", "record", "-q", "-g", "-F", "2999", "-o", b.perf, "-p", strconv.Itoa(p.Process.Pid), "sleep", strconv.FormatFloat(b.seconds, 'f', 1, 64))
+		if err := record.Start(); err != nil {
+			return c, err
+		}
+		defer record.Wait()
+	}
+	before, err := p.cpu()
+	if err != nil {
+		return c, err
+	}
+	start := time.Now()
+	n, err := load(ctx, p.addr, time.Duration(b.seconds*float64(time.Second)), next)
+	took := time.Since(start)
+	if err != nil {
+		return c, err
+	}
+	after, err := p.cpu()
+	if err != nil {
+		return c, err
+	}
+	later, err := b.postgresCPU(ctx)
+	micros := func(d time.Duration) float64 { return float64(d) / 1e3 / float64(n) }
+	return cost{micros(after - before), micros(later - database), float64(n) / took.Seconds()}, err
+}
+
+// postgresCPU is what all backends have spent: those of the server process
+// that our own connection's is a child of.
+func (b *bench) postgresCPU(ctx context.Context) (total time.Duration, err error) {
+	if b.postmaster == 0 {
+		c, err := pgx.Connect(ctx, b.pg.URL())
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close(ctx)
+		_, b.postmaster, err = stat(int(c.PgConn().PID()))
+		if err != nil {
+			return 0, err
+		}
+	}
+	all, err := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range all {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			return 0, err
+		}
+		if spent, parent, err := stat(pid); err == nil && parent == b.postmaster {
+			total += spent
+		}
+	}
+	return total, err
+}

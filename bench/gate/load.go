@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A request is what to send and what must come back.
+type request struct {
+	raw    []byte
+	status string // "200"
+	has    []byte // that the answer's head must contain; nil for nothing
+}
+
+const connections = 32
+
+// load sends next's requests over keep-alive connections until the time is
+// over, and reports how many were answered. The first wrong answer ends it.
+func load(ctx context.Context, addr string, d time.Duration, next func(n uint64) *request) (uint64, error) {
+	var n atomic.Uint64
+	end := time.Now().Add(d)
+	err := parallel(connections, func() error {
+		c, err := dial(addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		for time.Now().Before(end) && ctx.Err() == nil {
+			if err := c.ask(next(n.Add(1) - 1)); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	})
+	return n.Load(), err
+}
+
+// each sends every request once.
+func each(ctx context.Context, addr string, requests []request) error {
+	var n atomic.Uint64
+	return parallel(connections, func() error {
+		c, err := dial(addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		for i := n.Add(1) - 1; i < uint64(len(requests)) && ctx.Err() == nil; i = n.Add(1) - 1 {
+			if err := c.ask(&requests[i]); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	})
+}
+
+func parallel(workers int, work func() error) error {
+	errs := make(chan error, workers)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() { errs <- work() })
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// paced sends perSecond requests a second, whether answers come or not, and
+// returns how long each took from the moment it was due.
+func paced(ctx context.Context, addr string, perSecond int, d time.Duration, next func(n uint64) *request) ([]time.Duration, error) {
+	total := int(d.Seconds() * float64(perSecond))
+	took := make([]time.Duration, total)
+	start := time.Now().Add(10 * time.Millisecond)
+	var n atomic.Uint64
+	err := parallel(connections, func() error {
+		c, err := dial(addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		for i := int(n.Add(1) - 1); i < total && ctx.Err() == nil; i = int(n.Add(1) - 1) {
+			due := start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))
+			time.Sleep(time.Until(due))
+			if late := time.Since(due); late > 0 {
+				due = due.Add(min(late, 200*time.Microsecond)) // the sleep's, not the server's
+			}
+			if err := c.ask(next(uint64(i))); err != nil {
+				return err
+			}
+			took[i] = time.Since(due)
+		}
+		return ctx.Err()
+	})
+	slices.Sort(took)
+	return took, err
+}
+
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+// A conn is one keep-alive connection with as little client as will do.
+type conn struct {
+	net.Conn
+	buf []byte
+}
+
+func dial(addr string) (*conn, error) {
+	c, err := net.Dial("tcp", addr)
+	return &conn{c, make([]byte, 16<<10)}, err
+}
+
+var (
+	headEnd       = []byte("\r\n\r\n")
+	contentLength = []byte("\r\nContent-Length: ")
+)
+
+func (c *conn) ask(r *request) error {
+	if _, err := c.Write(r.raw); err != nil {
+		return err
+	}
+	n, whole := 0, -1
+	for whole < 0 || n < whole {
+		m, err := c.Read(c.buf[n:])
+		if err != nil && (err != io.EOF || m == 0) {
+			return err
+		}
+		n += m
+		if head := bytes.Index(c.buf[:n], headEnd); whole < 0 && head >= 0 {
+			whole = head + len(headEnd)
+			if i := bytes.Index(c.buf[:head], contentLength); i >= 0 {
+				digits := c.buf[i+len(contentLength) : whole]
+				length, err := strconv.Atoi(string(digits[:bytes.IndexByte(digits, '\r')]))
+				if err != nil {
+					return err
+				}
+				whole += length
+			}
+		}
+	}
+	if answer := c.buf[:n]; n != whole || string(answer[9:12]) != r.status || !bytes.Contains(answer, r.has) {
+		return fmt.Errorf("asked\n%s\nwant %s with %q, got\n%s", r.raw, r.status, r.has, answer)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+// Command gate measures what a check at the gate costs: the CPU time that the
+// product's own server takes for a request, as a ratio to a bare Echo handler
+// that answers with the same headers, in one run and in turns. The servers have
+// one core, the load and Postgres the other; every answer is verified. It needs
+// Linux, taskset and two cores: make bench-gate.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gatepost/gatepost/store/devpg"
+)
+
+type options struct {
+	rounds  int
+	seconds float64
+	only    string
+	rows    int
+	row     string
+	perf    string
+	binary  string
+}
+
+func main() {
+	var o options
+	bare := flag.String("bare", "", "serve the bare Echo handler at this address (what this program starts itself)")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds; medians of them are printed")
+	flag.Float64Var(&o.seconds, "seconds", 1.5, "of load per measurement")
+	flag.StringVar(&o.only, "only", "", "parts to measure, separated by commas: checks, memory, revocation, start, growth, latency; all when empty")
+	flag.IntVar(&o.rows, "rows", 1_000_000, "sessions of the grown database; the budget speaks of 10000000")
+	flag.StringVar(&o.row, "row", "", "of the checks, only those whose name contains this")
+	flag.StringVar(&o.perf, "perf", "", "record the server with Linux perf into this file")
+	flag.StringVar(&o.binary, "binary", "", "measure this gatepost instead of building one")
+	flag.Parse()
+	measure := func() error {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		return run(ctx, o)
+	}
+	if *bare != "" {
+		measure = func() error { return serveBare(*bare) }
+	}
+	if err := measure(); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "bench/gate:", err)
+		os.Exit(1)
+	}
+}
+
+// A bench is what all parts share.
+type bench struct {
+	options
+	dir, binary string
+	keys        string
+	pg          *devpg.Server
+	databases   int
+	postmaster  int // its process id, once known
+}
+
+func run(ctx context.Context, o options) error {
+	// Whatever this process starts stays on its core; servers are moved.
+	if out, err := exec.Command("taskset", "-acp", loadCore, strconv.Itoa(os.Getpid())).CombinedOutput(); err != nil {
+		return fmt.Errorf("taskset: %w: %s", err, out)
+	}
+	dir, err := os.MkdirTemp("", "gatepost-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{options: o, dir: dir, binary: o.binary, keys: strings.Repeat("bench-key-", 5)}
+	if b.binary == "" {
+		b.binary = filepath.Join(dir, "gatepost")
+		flags := "-s -w"
+		if o.perf != "" {
+			flags = "" // perf needs the names
+		}
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", b.binary, "./cmd/gatepost")
+		build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
+		if err := build.Run(); err != nil {
+			return fmt.Errorf("build the server (from the repository's root): %w", err)
+		}
+	}
+	if b.pg, err = devpg.Start(ctx, devpg.Options{Ephemeral: true}); err != nil {
+		return err
+	}
+	defer b.pg.Stop()
+	fmt.Printf("%s, %s\n", time.Now().Format("2006-01-02"), machine())
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"checks", b.checks}, {"memory", b.memory}, {"latency", b.latency}, {"revocation", b.revocation}, {"start", b.start}, {"growth", b.growth},
+	} {
+		if o.only != "" && !strings.Contains(","+o.only+",", ","+part.name+",") {
+			continue
+		}
+		if err := part.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package app
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Every configuration that a page shows is one that works.
+func TestDocumentedConfigurations(t *testing.T) {
+	const rest = "public_url: https://auth.example.com\nkeys: [" + "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk" + "]\ndatabase: {url: postgres://localhost/x}\n"
+	for _, page := range []string{"gate.md"} {
+		raw, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, block := range strings.Split(string(raw), "```yaml\n")[1:] {
+			block, _, _ = strings.Cut(block, "\n```")
+			file := filepath.Join(t.TempDir(), "gatepost.yaml")
+			if err := os.WriteFile(file, []byte(rest+block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Load(file, nil); err != nil {
+				t.Errorf("%s, block %d: %v", page, i+1, err)
+			}
+		}
+	}
+}
+
+// snippet is the first block of a documentation page in that language.
+func snippet(t *testing.T, page, language string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(raw), "```"+language+"\n")
+	code, _, closed := strings.Cut(rest, "\n```")
+	if !found || !closed {
+		t.Fatalf("%s has no block of %s", page, language)
+	}
+	return code
+}
+
+// What docs/gate.md tells applications to do verifies an assertion, and refuses
+// one for another host, by another key, or changed.
+func TestDocumentedVerification(t *testing.T) {
+	s := guarded(t, nil)
+	b := s.browser()
+	b.get(b.answer("google", "1001"))
+	token := s.check("forward", "GET", "https://app.example.org/x", "Cookie", b.cookie()).header.Get("X-Gatepost-Assertion")
+	stranger := guarded(t, nil)
+	parts := strings.Split(token, ".")
+	dir := t.TempDir()
+	for file, language := range map[string]string{"verify.go": "go", "verify.mjs": "js"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(snippet(t, "gate.md", language)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binary := filepath.Join(dir, "verify")
+	if out, err := exec.Command("go", "build", "-o", binary, filepath.Join(dir, "verify.go")).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	commands := map[string][]string{"go": {binary}, "js": {"node", filepath.Join(dir, "verify.mjs")}}
+	if _, err := exec.LookPath("node"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("no Node.js on this machine, so the JavaScript of docs/gate.md is not tried")
+		}
+		t.Log("NO NODE.JS ON THIS MACHINE: the JavaScript of docs/gate.md is not tried")
+		delete(commands, "js")
+	}
+	for language, command := range commands {
+		for name, tt := range map[string]struct {
+			token, host, jwks string
+			good              bool
+		}{
+			"good":         {token, "app.example.org", s.URL, true},
+			"another host": {token, "other.example.org", s.URL, false},
+			"another key":  {token, "app.example.org", stranger.URL, false},
+			"changed":      {parts[0] + "." + parts[1][:len(parts[1])-2] + "AA." + parts[2], "app.example.org", s.URL, false},
+		} {
+			t.Run(language+"/"+name, func(t *testing.T) {
+				out, err := exec.Command(command[0], append(command[1:], tt.token, tt.host, tt.jwks+"/auth/.well-known/jwks.json")...).CombinedOutput()
+				if (err == nil) != tt.good || tt.good && string(out) != "user 1\n" {
+					t.Errorf("%v: %s", err, out)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+)
+
+// remembered keeps checked sessions as bytes: no pointer for the collector to
+// follow, about 150 bytes each. They are written one after the other and never
+// changed; the older half goes as one when there are too many or when all of it
+// is past maxTrust, so that nothing is ever searched for what to drop.
+type remembered struct {
+	most        int
+	now, before half
+	turned      time.Time
+	epoch       time.Time // moments of this process count from it: its clock cannot be set
+}
+
+// A half is an index of records in chunks.
+type half struct {
+	at     map[cacheKey]place
+	chunks [][]byte
+}
+
+type place struct{ chunk, offset uint16 }
+
+const (
+	chunkSize = 1 << 16
+	maxRecord = 4 << 10 // a longer one is read anew each time
+)
+
+func (r *remembered) clear() {
+	r.now, r.before, r.epoch = half{at: map[cacheKey]place{}}, half{}, time.Now()
+}
+
+func (r *remembered) held() int { return len(r.now.at) + len(r.before.at) }
+
+func (r *remembered) forget(key cacheKey) {
+	delete(r.now.at, key)
+	delete(r.before.at, key)
+}
+
+// keep remembers c until then. The caller drops what must not be believed.
+func (r *remembered) keep(key cacheKey, c Checked, until, now time.Time) {
+	if len(r.now.at) >= max(r.most/2, 1) || len(r.now.chunks) > 1<<15 || now.Sub(r.turned) > maxTrust {
+		r.now, r.before, r.turned = half{at: map[cacheKey]place{}}, r.now, now
+	}
+	delete(r.before.at, key)
+	record := appendChecked(binary.AppendVarint(nil, int64(until.Sub(r.epoch))), c)
+	if len(record) > maxRecord {
+		delete(r.now.at, key)
+		return
+	}
+	h := &r.now
+	last := len(h.chunks) - 1
+	if last < 0 || len(h.chunks[last])+len(record) > chunkSize {
+		h.chunks = append(h.chunks, make([]byte, 0, chunkSize))
+		last++
+	}
+	h.at[key] = place{uint16(last), uint16(len(h.chunks[last]))}
+	h.chunks[last] = append(h.chunks[last], record...)
+}
+
+func (r *remembered) find(key cacheKey) (c Checked, until time.Time, ok bool) {
+	h := &r.now
+	p, ok := h.at[key]
+	if !ok {
+		h = &r.before
+		if p, ok = h.at[key]; !ok {
+			return c, until, false
+		}
+	}
+	in := fields(h.chunks[p.chunk][p.offset:])
+	until = r.epoch.Add(time.Duration(in.number()))
+	return in.checked(), until, true
+}
+
+// appendChecked writes c. Moments are written as what lies between them.
+func appendChecked(b []byte, c Checked) []byte {
+	u, s := c.User, c.Session
+	base := u.CreatedAt.UnixMicro()
+	moment := func(t time.Time) { b = binary.AppendVarint(b, t.UnixMicro()-base) }
+	text := func(t string) { b = append(binary.AppendUvarint(b, uint64(len(t))), t...) }
+	token := func(t string) { // most are hashes in hex
+		if raw, err := hex.DecodeString(t); err == nil && len(raw) == sha256.Size && hex.EncodeToString(raw) == t {
+			b = append(append(b, 1), raw...)
+			return
+		}
+		b = append(b, 0)
+		text(t)
+	}
+	for _, n := range []int64{int64(u.ID), int64(s.ID), int64(s.UserID), base} {
+		b = binary.AppendVarint(b, n)
+	}
+	for _, t := range []string{u.Name, u.Email, u.Image} {
+		text(t)
+	}
+	for _, t := range []time.Time{u.UpdatedAt, s.CreatedAt, s.UpdatedAt, s.Expires} {
+		moment(t)
+	}
+	if u.EmailVerified == nil {
+		b = append(b, 0)
+	} else {
+		b = append(b, 1)
+		moment(*u.EmailVerified)
+	}
+	token(s.SessionToken)
+	token(s.AccessToken)
+	b = binary.AppendUvarint(b, uint64(len(c.Providers)))
+	for _, p := range c.Providers {
+		text(p)
+	}
+	return b
+}
+
+// fields reads what appendChecked wrote, and nothing else.
+type fields []byte
+
+func (f *fields) number() int64 {
+	v, n := binary.Varint(*f)
+	*f = (*f)[n:]
+	return v
+}
+
+func (f *fields) count() int {
+	v, n := binary.Uvarint(*f)
+	*f = (*f)[n:]
+	return int(v)
+}
+
+func (f *fields) take(n int) string {
+	taken := string((*f)[:n])
+	*f = (*f)[n:]
+	return taken
+}
+
+func (f *fields) text() string { return f.take(f.count()) }
+
+func (f *fields) token() string {
+	if f.take(1) == "\x01" {
+		return hex.EncodeToString([]byte(f.take(sha256.Size)))
+	}
+	return f.text()
+}
+
+func (f *fields) checked() (c Checked) {
+	u, s := &c.User, &c.Session
+	u.ID, s.ID, s.UserID = int32(f.number()), int32(f.number()), int32(f.number())
+	base := f.number()
+	moment := func() time.Time { return time.UnixMicro(base + f.number()) }
+	u.CreatedAt = time.UnixMicro(base)
+	u.Name, u.Email, u.Image = f.text(), f.text(), f.text()
+	u.UpdatedAt, s.CreatedAt, s.UpdatedAt, s.Expires = moment(), moment(), moment(), moment()
+	if f.take(1) == "\x01" {
+		verified := moment()
+		u.EmailVerified = &verified
+	}
+	s.SessionToken, s.AccessToken = f.token(), f.token()
+	c.Providers = make([]string, f.count())
+	for i := range c.Providers {
+		c.Providers[i] = f.text()
+	}
+	return c
+}
