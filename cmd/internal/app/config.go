@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/net/idna"
 )
 
 // Config is gatepost.yaml. config.example.yaml shows every key with its default.
@@ -186,7 +190,7 @@ func (s Secret) resolve(env environment) (Secret, error) {
 	if err != nil {
 		return "", errors.New(cause(err))
 	}
-	if info.Mode().Perm()&0o004 != 0 {
+	if info.Mode().Perm()&0o004 != 0 && !mounted(path) {
 		return "", errors.New("everybody may read this file; run chmod o-rwx on it")
 	}
 	raw, err := os.ReadFile(path)
@@ -196,12 +200,43 @@ func (s Secret) resolve(env environment) (Secret, error) {
 	return Secret(strings.TrimRight(string(raw), "\r\n")), nil
 }
 
+// mounted reports that path is a secret that a container was given, which
+// everybody in it may read and nobody else: Docker's and Podman's are 0444 in
+// /run/secrets, Kubernetes' 0644 in a folder that is named by its time, as
+// ..2026_11_24_22_51_03.123.
+func mounted(path string) bool {
+	real, err := filepath.EvalSymlinks(path)
+	return err == nil && (strings.HasPrefix(real, "/run/secrets/") || strings.Contains(real, "/..2"))
+}
+
 // reference is the part of s that may be shown: where the secret is.
 func (s Secret) reference() string {
 	if strings.HasPrefix(string(s), "env:") || strings.HasPrefix(string(s), "file:") {
 		return string(s)
 	}
 	return ""
+}
+
+// canonicalURL writes an origin as browsers do, because it is compared with
+// theirs and is part of what is registered at providers: in lower case and
+// Punycode, without the default port and a slash. What is none stays as it is.
+func canonicalURL(raw string) string {
+	u, err := url.Parse(strings.TrimRight(raw, "/"))
+	if err != nil || u.Host == "" || u.Opaque != "" {
+		return raw
+	}
+	host, err := idna.Lookup.ToASCII(u.Hostname())
+	if err != nil { // an IPv6 address, or an underscore
+		host = strings.ToLower(u.Hostname())
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port := u.Port(); port != "" && !(u.Scheme == "https" && port == "443") && !(u.Scheme == "http" && port == "80") {
+		host += ":" + port
+	}
+	u.Host = host
+	return u.String()
 }
 
 // cause says what is wrong with a file without naming it twice.
@@ -225,6 +260,7 @@ func Load(path string, environ []string) (Config, error) {
 	c.readEnvironment(env, m)
 	referred := c.resolveSecrets(env, m)
 	c.checkNames(env, referred, m)
+	c.PublicURL = canonicalURL(c.PublicURL)
 	c.validate(m)
 	return c, m.err()
 }

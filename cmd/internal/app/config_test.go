@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -247,4 +248,35 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The origin that everything is compared with is written as browsers write it.
+func TestPublicURLIsCanonical(t *testing.T) {
+	for raw, want := range map[string]string{
+		"HTTPS://Auth.Example.org:443/": "https://auth.example.org",
+		"https://auth.example.org:8443": "https://auth.example.org:8443",
+		"https://auth.example.org:80":   "https://auth.example.org:80",
+		"https://bücher.example/":       "https://xn--bcher-kva.example",
+		"https://[::1]:443":             "https://[::1]",
+		"http://my_host:80":             "http://my_host",
+		"https://auth.example.org/x":    "https://auth.example.org/x", // refused
+		"auth.example.org":              "auth.example.org",           // refused
+	} {
+		if got := canonicalURL(raw); got != want {
+			t.Errorf("%s: %s, want %s", raw, got, want)
+		}
+	}
+}
+
+// a container may read the secrets that it was given.
+func TestMountedSecrets(t *testing.T) {
+	dir := t.TempDir()
+	volume := filepath.Join(dir, "..2026_11_24_22_51_03.123")
+	if err := errors.Join(os.Mkdir(volume, 0o755), os.WriteFile(filepath.Join(volume, "key"), []byte("secret\n"), 0o644),
+		os.Symlink(volume, filepath.Join(dir, "..data")), os.Symlink("..data/key", filepath.Join(dir, "key"))); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Secret("file:" + filepath.Join(dir, "key")).resolve(nil); err != nil || s != "secret" {
+		t.Errorf("Kubernetes: %v", err)
+	}
 }
