@@ -139,7 +139,7 @@ func (s *Store) CheckAccess(ctx context.Context, schema string) error {
 	case err != nil:
 		return err
 	case found == "":
-		return fmt.Errorf("the role %s finds no table sessions; run GRANT USAGE ON SCHEMA %s TO %s, and behind a pooler ALTER ROLE %s SET search_path = %s", role, orPublic(schema), role, role, orPublic(schema))
+		return fmt.Errorf("the role %s finds no table sessions; run «gatepost migrate» if there is none, else GRANT USAGE ON SCHEMA %s TO %s, and behind a pooler ALTER ROLE %s SET search_path = %s", role, orPublic(schema), role, role, orPublic(schema))
 	case found != orPublic(schema):
 		return fmt.Errorf("the role %s finds the table sessions in the schema %s; run ALTER ROLE %s SET search_path = %s", role, found, role, orPublic(schema))
 	case len(lacks) > 0:

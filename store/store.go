@@ -241,9 +241,11 @@ func wrap(op string, err error) error {
 	case pg.Code == "42P05", pg.Code == "26000":
 		return fmt.Errorf("%s: %w (%s): %s", op, ErrUnavailable, pg.Code, behindPooler)
 	case pg.Code == "42P01":
-		return fmt.Errorf("%s: a table is not there (42P01); run «gatepost migrate»", op)
+		return fmt.Errorf("%s: %w (42P01): a table is not there; run «gatepost migrate»", op, ErrUnavailable)
 	case pg.Code == "42501":
-		return fmt.Errorf("%s: the role lacks a right (42501); «gatepost check» says which", op)
+		return fmt.Errorf("%s: %w (42501): the role lacks a right; «gatepost check» says which", op, ErrUnavailable)
+	case strings.HasPrefix(pg.Code, "28"), pg.Code == "3D000":
+		return fmt.Errorf("%s: %w (%s): Postgres lets nobody in with this role, password and database", op, ErrUnavailable, pg.Code)
 	case pg.Code == "08P01":
 		return fmt.Errorf("%s: %w (%s): if this is a pooler in transaction mode, %s", op, ErrUnavailable, pg.Code, setExecMode)
 	case strings.HasPrefix(pg.Code, "08"), strings.HasPrefix(pg.Code, "53"), strings.HasPrefix(pg.Code, "57"), pg.Code == "55P03", pg.Code == "25006":

@@ -1,16 +1,20 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // readiness answers /healthz, which asks nothing, and /readyz, which asks the
-// database: an outage must take a replica out, and not restart it (security X-9).
+// database whether the four tables can be used: an outage must take a replica out,
+// and not restart it (security X-9).
 // Beside them is /metrics; profiles are not.
 type readiness struct {
 	*parts
+	schema   string // where the four tables are to be
 	stopping atomic.Bool
 }
 
@@ -37,7 +41,9 @@ func (r *readiness) handler() http.Handler {
 func (r *readiness) ready(w http.ResponseWriter, req *http.Request) {
 	report := map[string]string{"database": "ok", "mail": "off"}
 	status := http.StatusOK
-	if err := r.sessions.Ready(req.Context()); err != nil {
+	ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+	defer cancel()
+	if err := r.store.CheckAccess(ctx, r.schema); err != nil {
 		report["database"], status = err.Error(), http.StatusServiceUnavailable
 	}
 	if r.mailer != nil {

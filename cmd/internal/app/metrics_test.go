@@ -20,6 +20,18 @@ func (s *site) scrape(path string) (int, string) {
 	return w.Code, w.Body.String()
 }
 
+// a replica that finds its database and not its tables serves nobody.
+func TestReadyNeedsTheTables(t *testing.T) {
+	s := newSite(t, storetest.URL(t), nil)
+	for schema, want := range map[string]int{"public": http.StatusOK, "elsewhere": http.StatusServiceUnavailable} {
+		w := httptest.NewRecorder()
+		(&readiness{parts: s.parts, schema: schema}).handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		if w.Code != want || want != http.StatusOK && !strings.Contains(w.Body.String(), "search_path") {
+			t.Errorf("%s: %d %s", schema, w.Code, w.Body)
+		}
+	}
+}
+
 // S-12: what happened is counted, nothing that a visitor sent is a
 // label, and profiles are not there.
 func TestMetrics(t *testing.T) {

@@ -207,7 +207,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	ready := &readiness{parts: p}
+	ready := &readiness{parts: p, schema: c.Database.Schema}
 	server := newServer(ready.hangingUp(p.handler))
 	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
