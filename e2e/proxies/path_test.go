@@ -64,4 +64,6 @@ func TestPathsArriveAsSent(t *testing.T) {
 }
 
 // rewritten is what a proxy makes of a target on its way to the application.
-var rewritten = map[string]map[string]string{}
+var rewritten = map[string]map[string]string{"traefik": {
+	"/p//a": "/p/a", "/p/./a": "/p/a", "/p/../admin": "/admin", "/p/%2e%2e/admin": "/admin", "/p/..%2fadmin": "/p/..%2Fadmin", "/p%2fa": "/p%2Fa", "/p/%7e": "/p/~",
+}}

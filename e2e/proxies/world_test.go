@@ -16,6 +16,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -311,11 +312,28 @@ func (w *world) start(kind, name string, site config.Site, change func(string) s
 	if p.process, err = start(kind, dir, true, argv...); err != nil {
 		return nil, err
 	}
-	if err := p.listening(p.addr); err != nil {
+	if err := errors.Join(p.listening(p.addr), p.handshakes()); err != nil {
 		p.stop()
 		return nil, err
 	}
 	return p, nil
+}
+
+// handshakes waits until p has its certificate: Traefik listens first and reads
+// then.
+func (p *proxy) handshakes() (err error) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && !p.gone(); time.Sleep(20 * time.Millisecond) {
+		conn, dialErr := p.dial("")
+		if err = dialErr; err != nil {
+			continue
+		}
+		err = conn.Handshake()
+		conn.Close()
+		if err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s does not speak TLS: %v", p.name, err)
 }
 
 func nginxIn(w *world, dir string, site config.Site, change func(string) string) ([]string, error) {

@@ -32,7 +32,7 @@ var spoof = topic{"identity", "no identity header of a client arrives", map[stri
 	"caddy":   "request_header -{name}   in the route, before forward_auth",
 	"haproxy": "http-request del-header {name}   before http-request lua.gatepost",
 	"apache":  "RequestHeader unset {name} early",
-	"traefik": `authResponseHeadersRegex: "^(Remote-|X-Auth-Request-|X-Gatepost-)"   and for others customRequestHeaders: { {name}: "" }`,
+	"traefik": `authResponseHeadersRegex: "(?i)^(remote-|x-auth-request-|x-gatepost-|…)"   with {name} in it`,
 	"envoy":   "early_header_mutation_extensions: … { remove: {name} }   of the HTTP connection manager",
 }}
 
@@ -41,7 +41,7 @@ var alias = topic{"alias", "no other spelling of one arrives", map[string]string
 	"caddy":   "request_header -*_*   and   request_header -*.*   in the route, before forward_auth",
 	"haproxy": "http-request del-header _ -m sub   and   http-request del-header . -m sub",
 	"apache":  `if … name:find("[_.]") then return true end   in dropped() of gatepost.lua, or: RequestHeader unset {name} early`,
-	"traefik": `http.underscoreHeadersStrategy: delete   on the entry point; with a dot: customRequestHeaders: { {name}: "" }`,
+	"traefik": `authResponseHeadersRegex: "(?i)^(…)|[._]"   and http.underscoreHeadersStrategy: delete on the entry point`,
 	"envoy":   "headers_with_underscores_action: DROP_HEADER   of the HTTP connection manager",
 }}
 
@@ -50,7 +50,7 @@ var forward = topic{"forwarded", "no routing header of a client arrives", map[st
 	"caddy":   "request_header -{name}   in the route, before forward_auth",
 	"haproxy": "http-request del-header {name}   before http-request lua.gatepost",
 	"apache":  "RequestHeader unset {name} early",
-	"traefik": `forwardedHeaders.insecure: false   on the entry point, and for others customRequestHeaders: { {name}: "" }`,
+	"traefik": `forwardedHeaders.insecure: false   on the entry point, and {name} in authResponseHeadersRegex`,
 	"envoy":   "use_remote_address: true   and early_header_mutation_extensions: … { remove: {name} }",
 }}
 
