@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func wired(t *testing.T, dsn string) (*wire, string) {
 	}
 	network, server := "tcp", u.Host
 	if dir := u.Query().Get("host"); dir != "" {
-		network, server = "unix", dir+"/.s.PGSQL.5432"
+		network, server = "unix", dir+"/.s.PGSQL."+cmp.Or(u.Query().Get("port"), "5432")
 	}
 	go func() {
 		for {
@@ -63,6 +64,7 @@ func wired(t *testing.T, dsn string) (*wire, string) {
 	t.Cleanup(func() { w.listener.Close(); w.release() })
 	q := u.Query()
 	q.Del("host")
+	q.Del("port")
 	q.Set("sslmode", "disable")
 	u.Host, u.RawQuery = w.listener.Addr().String(), q.Encode()
 	return w, u.String()
@@ -113,6 +115,7 @@ func slowCache(t *testing.T, sessions int) (w *wire, c *store.Cache, direct *sto
 	w, slow := wired(t, dsn)
 	direct = storetest.OpenWith(t, store.Options{URL: dsn})
 	c = store.NewCache(storetest.OpenWith(t, store.Options{URL: slow, DirectURL: dsn}), 1000, lifetimes)
+	c.Warn = func(err error) { t.Log(err) }
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	go c.Run(ctx)
