@@ -105,6 +105,7 @@ func (b *bench) gatepost(ctx context.Context, database, direct string) (*process
 	file := filepath.Join(b.dir, "gatepost-"+strings.ReplaceAll(addr, ":", "-")+".yaml")
 	err := os.WriteFile(file, []byte(`
 public_url: https://auth.example.org
+cookie: {domain: example.org}
 listen: `+addr+`
 admin_listen: `+admin+`
 drain: 0s

@@ -54,7 +54,7 @@ func execute(ctx context.Context, dsn, sql string, args ...any) error {
 
 func token(i int) string { return fmt.Sprintf("bench%038d", i) }
 
-const cookieName = "__Host-gatepost.session-token"
+const cookieName = "__Secure-gatepost.session-token"
 
 // sealer makes session cookies as package web does: every answer that lets a
 // sealed session pass proves that it still does.
