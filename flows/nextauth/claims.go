@@ -2,11 +2,12 @@ package nextauth
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
-// A Session is what v3 writes of somebody who is signed in. nil is null.
-type Session struct {
+// SessionClaims are what v3 signs of somebody who is signed in. nil is null.
+type SessionClaims struct {
 	Name    *string `json:"name"`
 	Email   *string `json:"email"`
 	Picture *string `json:"picture"`
@@ -16,20 +17,20 @@ type Session struct {
 }
 
 // EncodeSession makes the value of v3's session cookie.
-func (t Tokens) EncodeSession(s Session, encrypted bool) string {
+func (t Tokens) EncodeSession(s SessionClaims, encrypted bool) string {
 	return t.Encode(mustJSON(s), encrypted)
 }
 
 // DecodeSession reads v3's session cookie. A PKCE cookie, which v3 makes with the
 // same keys, is no session (CVE-2023-48309), and neither is what names nobody.
-func (t Tokens) DecodeSession(cookie string, encrypted bool, maxAge time.Duration, now time.Time) (Session, Claims, error) {
+func (t Tokens) DecodeSession(cookie string, encrypted bool, maxAge time.Duration, now time.Time) (SessionClaims, Claims, error) {
 	c, err := t.Decode(cookie, encrypted, maxAge, now)
 	if err != nil {
-		return Session{}, Claims{}, err
+		return SessionClaims{}, Claims{}, err
 	}
 	sub, _ := c.Values["sub"].(string)
 	if _, other := c.Values[verifierClaim]; other || sub == "" {
-		return Session{}, Claims{}, ErrPurpose
+		return SessionClaims{}, Claims{}, ErrPurpose
 	}
 	text := func(claim string) *string {
 		if s, ok := c.Values[claim].(string); ok {
@@ -37,7 +38,7 @@ func (t Tokens) DecodeSession(cookie string, encrypted bool, maxAge time.Duratio
 		}
 		return nil
 	}
-	s := Session{Name: text("name"), Email: text("email"), Picture: text("picture"), Sub: sub, Iat: c.IssuedAt.Unix(), Exp: c.Ends.Unix()}
+	s := SessionClaims{Name: text("name"), Email: text("email"), Picture: text("picture"), Sub: sub, Iat: c.IssuedAt.Unix(), Exp: c.Ends.Unix()}
 	return s, c, nil
 }
 
@@ -63,10 +64,15 @@ func (t Tokens) DecodeVerifier(cookie string, now time.Time) (string, error) {
 		return "", err
 	}
 	verifier, _ := c.Values[verifierClaim].(string)
-	if _, other := c.Values["sub"]; other || verifier == "" {
+	if _, other := c.Values["sub"]; other || !validVerifier(verifier) {
 		return "", ErrPurpose
 	}
 	return verifier, nil
+}
+
+// validVerifier is RFC 7636 §4.1.
+func validVerifier(v string) bool {
+	return len(v) >= 43 && len(v) <= 128 && strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
 }
 
 func mustJSON(v any) []byte {

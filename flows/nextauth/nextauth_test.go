@@ -43,7 +43,7 @@ const (
 var (
 	vectorTime    = time.Unix(1700000000, 0)
 	vectorTimeRun = time.Unix(1795691267, 0)
-	vectorSession = Session{Name: ptr("A"), Email: ptr("a@example.test"), Sub: "1", Iat: 1700000000, Exp: 1702592000}
+	vectorSession = SessionClaims{Name: ptr("A"), Email: ptr("a@example.test"), Sub: "1", Iat: 1700000000, Exp: 1702592000}
 )
 
 func TestDerivedKeysAreThoseOfNextAuth(t *testing.T) {
@@ -224,6 +224,8 @@ func TestVerifierRefuses(t *testing.T) {
 		"a signed one":         {forge(`{"alg":"HS512"}`, `{"code_verifier":"v","iat":1700000000}`, k.signing), vectorTime, ErrMalformed},
 		"no verifier":          {k.Encode([]byte(`{"iat":1700000000}`), true), vectorTime, ErrPurpose},
 		"an empty verifier":    {k.EncodeVerifier("", vectorTime), vectorTime, ErrPurpose},
+		"a short verifier":     {k.EncodeVerifier(strings.Repeat("v", 42), vectorTime), vectorTime, ErrPurpose},
+		"a verifier with a +":  {k.EncodeVerifier(strings.Repeat("+", 43), vectorTime), vectorTime, ErrPurpose},
 		"over":                 {vectorJWE, vectorTime.Add(15 * time.Minute), ErrExpired},
 		"over, whatever exp":   {k.Encode([]byte(`{"code_verifier":"v","iat":1700000000,"exp":1900000000}`), true), vectorTime.Add(15 * time.Minute), ErrExpired},
 		"nothing":              {"", vectorTime, ErrMalformed},

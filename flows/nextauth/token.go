@@ -35,9 +35,9 @@ var (
 )
 
 const (
-	maxToken = 4096     // bytes; browsers keep no longer cookie
-	maxPlain = 64 << 10 // bytes inside an encrypted one, against what deflates to much
-	maxAhead = time.Minute
+	maxCookie = 4096     // bytes; browsers keep no longer cookie
+	maxPlain  = 64 << 10 // bytes inside an encrypted one, against what deflates to much
+	maxAhead  = time.Minute
 )
 
 // Claims are what a token says, all of it signed by the site.
@@ -79,7 +79,7 @@ func (t Tokens) seal(iv [12]byte, plain []byte) string {
 // not over, as v3's jwt.decode has it. encrypted says which kind it must be: a
 // site has one.
 func (t Tokens) Decode(token string, encrypted bool, maxAge time.Duration, now time.Time) (Claims, error) {
-	if len(token) > maxToken {
+	if len(token) > maxCookie {
 		return Claims{}, ErrTooLarge
 	}
 	if encrypted {
