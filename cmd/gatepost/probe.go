@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -18,10 +19,17 @@ type probeProxy struct {
 	Proxy   string   `help:"Kind of the proxy, for the line that closes a leak: ${proxies}."`
 }
 
+func (p probeProxy) options() probe.Options {
+	return probe.Options{URL: p.URL, Listen: p.Listen, Prefix: p.Prefix, Headers: p.Header, Connect: p.Connect, CAFile: p.CAFile, Proxy: p.Proxy}
+}
+
+// Validate is kong's: a mistake here is one of usage.
+func (p probeProxy) Validate() error { return p.options().Check() }
+
 func (p probeProxy) run(ctx context.Context, out io.Writer) error {
-	leaks, err := probe.Run(ctx, probe.Options{URL: p.URL, Listen: p.Listen, Prefix: p.Prefix, Headers: p.Header, Connect: p.Connect, CAFile: p.CAFile, Proxy: p.Proxy}, out)
-	if err == nil && leaks > 0 {
-		err = fmt.Errorf("%d leaks", leaks)
+	leaks, err := probe.Run(ctx, p.options(), out)
+	if leaks > 0 {
+		err = errors.Join(fmt.Errorf("%d leaks", leaks), err)
 	}
 	return err
 }

@@ -67,12 +67,15 @@ var question = topic{"question", "no header makes another question of a request"
 	"haproxy": `ask["x-forwarded-uri"] = { txn.f:pathq() }   and its like, in gatepost.lua`,
 	"apache":  `ask["X-Forwarded-Uri"] = r.unparsed_uri   and its like, in gatepost.lua`,
 	"traefik": "trustForwardHeader: false",
+	"envoy":   "path_prefix: /auth/envoy   and no path_override",
 }}
 
 var hostTopic = topic{"host", "no other host's rules apply", map[string]string{
 	"nginx":   "proxy_set_header X-Original-URL $scheme://$host$request_uri;   $host, not $http_host",
 	"haproxy": `ask["x-forwarded-host"]   from the Host that HAProxy compared with the target`,
 	"apache":  `ask["X-Forwarded-Uri"] = r.unparsed_uri   absolute as it is: Gatepost refuses it`,
+	"caddy":   "forward_auth …   without a header_up of Host or X-Forwarded-Host",
+	"traefik": "trustForwardHeader: false",
 }}
 
 var path = topic{"path", "no spelling of a closed path passes", map[string]string{
@@ -81,10 +84,13 @@ var path = topic{"path", "no spelling of a closed path passes", map[string]strin
 	"haproxy": "http-request lua.gatepost …   unless sign_in, and by no path",
 	"apache":  `<Location "/">   and no narrower one`,
 	"traefik": "rule: Host(`…`)   with the middleware, and no router by path without it",
+	"envoy":   "no ExtAuthzPerRoute that disables the filter on a route by path",
 }}
 
 var rewrite = topic{name: "path", lines: map[string]string{
 	"nginx":   "proxy_pass http://127.0.0.1:3000;   without a slash or path behind it",
+	"caddy":   "reverse_proxy …   without a rewrite, uri or handle_path before it",
+	"haproxy": "no http-request normalize-uri or set-path behind http-request lua.gatepost",
 	"apache":  `AllowEncodedSlashes NoDecode   and   ProxyPass "/" "http://…/" nocanon`,
 	"traefik": "nothing to do: Traefik cleans the path before it asks",
 }}

@@ -3,27 +3,49 @@ package probe
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 )
 
-// mark is a value that only we send.
+// mark is a value that only we send, and a host's name.
 func (p *prober) mark() string { return "evil-" + strings.ToLower(p.secret) }
+
+// lie is the value that a client's own header of that name has. Proxies throw
+// away what is no address where one belongs.
+func (p *prober) lie(name string) string {
+	switch folded(name) {
+	case "x-forwarded-for", "x-real-ip":
+		return p.address
+	case "forwarded":
+		return "for=" + p.address + ";host=" + p.mark()
+	}
+	return p.mark()
+}
 
 // folded is a name as CGI, WSGI and PHP read it.
 func folded(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(name))
 }
 
-// marked is the header of that name, in whatever spelling, with our value in it.
+// marked is the header that some application believes with a lie of ours in it:
+// that of the name, in whatever spelling, or another that the proxy made of it.
 func (p *prober) marked(h http.Header, name string) (as string, found bool) {
-	for as, values := range h {
-		if folded(as) == folded(name) && slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, p.mark()) }) {
-			return as, true
+	for _, other := range slices.Sorted(maps.Keys(h)) {
+		if !believed[folded(other)] || !slices.ContainsFunc(h[other], func(v string) bool { return strings.Contains(v, p.mark()) || hasAddress(v, p.address) }) {
+			continue
+		}
+		if as == "" || folded(other) == folded(name) {
+			as = other
 		}
 	}
-	return "", false
+	return as, as != ""
+}
+
+// hasAddress reports address in a list as X-Forwarded-For or Forwarded have it.
+func hasAddress(list, address string) bool {
+	return slices.Contains(strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(` ,;="`, r) }), address)
 }
 
 // guarded asks for what only somebody signed in may have.
@@ -65,7 +87,7 @@ func (p *prober) smuggled(ctx context.Context, names []string, spell func(string
 	var found []finding
 	for _, name := range names {
 		sent, as := spell(name), ""
-		err := p.everywhere(ctx, request{header: []string{sent, p.mark()}}, func(a arrived) {
+		err := p.everywhere(ctx, request{header: []string{sent, p.lie(name)}}, func(a arrived) {
 			if found, ok := p.marked(a.header, name); ok {
 				as = found
 			}
