@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 var lifetimes = store.Lifetimes{Idle: 720 * time.Hour, Update: 24 * time.Hour, Absolute: 2160 * time.Hour}
 
 func session(i int) store.NewSession {
-	return store.NewSession{SessionToken: fmt.Sprint("s", i), AccessToken: fmt.Sprint("a", i), Replaces: fmt.Sprint("s", i-1), Lifetimes: lifetimes, MaxPerUser: 20}
+	return store.NewSession{SessionToken: fmt.Sprint("s", i), AccessToken: fmt.Sprint("0123456789a", i), Replaces: fmt.Sprint("s", i-1), Lifetimes: lifetimes, MaxPerUser: 20}
 }
 
 func signIn(i int) store.OAuthSignIn {

@@ -52,7 +52,7 @@ func TestBehindTransactionPooler(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if _, err := s.Sweep(ctx, 100); err != nil {
+			if _, _, err := s.Sweep(ctx, 0, 100); err != nil {
 				t.Error(err)
 			}
 			if got := query[string](t, direct, "SELECT (SELECT count(*) FROM users) || ' ' || (SELECT count(*) FROM accounts) || ' ' || (SELECT count(*) FROM sessions)"); got != "80 80 0" {

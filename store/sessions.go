@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -219,21 +218,4 @@ func (s *Store) User(ctx context.Context, id int32) (u User, err error) {
 			&u.ID, &u.Name, &u.Email, &u.EmailVerified, &u.Image, &u.CreatedAt, &u.UpdatedAt)
 	})
 	return u, err
-}
-
-// Sweep deletes up to batch sessions and batch tokens that are over, unless
-// another replica is at it (security S-15).
-func (s *Store) Sweep(ctx context.Context, batch int) (n int, err error) {
-	err = s.do(ctx, "sweep", func(ctx context.Context) error {
-		err := s.pool.QueryRow(ctx, `
-	WITH turn AS (SELECT 1 WHERE pg_try_advisory_xact_lock(7283460112345)),
-	s AS (DELETE FROM sessions WHERE id IN (SELECT id FROM sessions, turn WHERE expires < now() LIMIT $1 FOR UPDATE OF sessions SKIP LOCKED) RETURNING 1),
-	v AS (DELETE FROM verification_tokens WHERE id IN (SELECT id FROM verification_tokens, turn WHERE expires < now() LIMIT $1 FOR UPDATE OF verification_tokens SKIP LOCKED) RETURNING 1)
-	SELECT (SELECT count(*) FROM s) + (SELECT count(*) FROM v)`, batch).Scan(&n)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		return err
-	})
-	return n, err
 }

@@ -31,22 +31,38 @@ type OAuthSignIn struct {
 // a CTE who(user_id), and take the parameters $1 session_token, $2
 // access_token, $3 replaced token, $4 idle s, $5 absolute s, $6 most sessions.
 // Whatever ends a session tells all replicas in the same statement.
-const beginSession = `
-	, begun AS (
+//
+// The tables have no index on sessions.user_id, and a sign-in must not read all
+// sessions to find one person's. So the access token of each session begun here
+// starts with its user, ten digits in the place of random ones, and the unique
+// index on it leads to them. Rows that others wrote are not found by it: they do
+// not count towards the most that one person may have.
+//
+// What is to end is gathered by id first: with OR in the DELETE, Postgres reads
+// the whole table.
+const (
+	begun = `, begun AS (
 		INSERT INTO sessions (user_id, expires, session_token, access_token)
-		SELECT user_id, now() + least($4::float8, $5::float8) * interval '1 second', $1::varchar, $2::varchar FROM who
+		SELECT user_id, now() + least($4::float8, $5::float8) * interval '1 second', $1::varchar, lpad(user_id::text, 10, '0') || substr($2::varchar, 11) FROM who
 		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
+	)`
+	surplus = `, replaced AS (
+		SELECT s.id FROM who, sessions s WHERE $3::varchar <> '' AND s.session_token = $3::varchar
 	), surplus AS (
-		SELECT s.id FROM sessions s JOIN who ON s.user_id = who.user_id
-		WHERE $6::int > 0 AND s.session_token <> $3::varchar AND s.session_token NOT LIKE 'api:%'
-		ORDER BY s.created_at DESC, s.id DESC OFFSET greatest($6::int - 1, 0)
-	), ended AS (
-		DELETE FROM sessions s USING who
-		WHERE $3::varchar <> '' AND s.session_token = $3::varchar OR s.id IN (SELECT id FROM surplus)
-		RETURNING s.session_token
-	), told AS (
+		SELECT mine.id FROM who CROSS JOIN LATERAL (
+			SELECT s.id FROM sessions s
+			WHERE s.access_token >= lpad(who.user_id::text, 10, '0') AND s.access_token < lpad((who.user_id::bigint + 1)::text, 10, '0')
+				AND s.user_id = who.user_id AND s.session_token <> $3::varchar AND s.session_token NOT LIKE 'api:%'
+			ORDER BY s.created_at DESC, s.id DESC OFFSET greatest($6::int - 1, 0)
+		) mine WHERE $6::int > 0
+	)`
+	told = `, told AS (
 		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended
 	)`
+	beginSession = begun + surplus + `, ended AS (
+		DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM replaced UNION ALL SELECT id FROM surplus)) RETURNING session_token
+	)` + told
+)
 
 func sessionArgs(n NewSession) []any {
 	return []any{n.SessionToken, n.AccessToken, n.Replaces, n.Idle.Seconds(), n.Absolute.Seconds(), n.MaxPerUser}
@@ -149,11 +165,7 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 		RETURNING user_id
 	), who AS (
 		SELECT user_id FROM linked
-	), begun AS (
-		INSERT INTO sessions (user_id, expires, session_token, access_token)
-		SELECT user_id, now() + least($4::float8, $5::float8) * interval '1 second', $1::varchar, $2::varchar FROM who
-		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
-	), ended AS (
+	)`+begun+`, ended AS (
 		DELETE FROM sessions s USING who
 		WHERE s.user_id = who.user_id OR $3::varchar <> '' AND s.session_token = $3::varchar
 		RETURNING s.session_token

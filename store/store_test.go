@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 var lifetimes = store.Lifetimes{Idle: 30 * 24 * time.Hour, Update: 24 * time.Hour, Absolute: 90 * 24 * time.Hour}
 
 func newSession(name string) store.NewSession {
-	return store.NewSession{SessionToken: "session " + name, AccessToken: "access " + name, Lifetimes: lifetimes, MaxPerUser: 20}
+	return store.NewSession{SessionToken: "session " + name, AccessToken: "0123456789 access " + name, Lifetimes: lifetimes, MaxPerUser: 20}
 }
 
 func answer(provider, subject, email, session string) store.OAuthSignIn {
@@ -564,7 +564,7 @@ func TestRestrictedRoleAndExecModes(t *testing.T) {
 		if _, _, err := s.Session(t.Context(), "session "+name, lifetimes); err != nil {
 			t.Errorf("mode %q: %v", mode, err)
 		}
-		if _, err := s.Sweep(t.Context(), 10); err != nil {
+		if _, _, err := s.Sweep(t.Context(), 0, 10); err != nil {
 			t.Errorf("mode %q: %v", mode, err)
 		}
 	}

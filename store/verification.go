@@ -163,21 +163,12 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 		WHERE v.identifier = s.identifier AND v.id NOT IN (SELECT id FROM spent) RETURNING v.id
 	), who AS (
 		SELECT id AS user_id FROM made UNION ALL SELECT id FROM known
-	), begun AS (
-		INSERT INTO sessions (user_id, expires, session_token, access_token)
-		SELECT user_id, now() + least($4::float8, $5::float8) * interval '1 second', $1::varchar, $2::varchar FROM who
-		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
-	), surplus AS (
-		SELECT s.id FROM sessions s JOIN who ON s.user_id = who.user_id
-		WHERE $6::int > 0 AND s.session_token <> $3::varchar AND s.session_token NOT LIKE 'api:%'
-		ORDER BY s.created_at DESC, s.id DESC OFFSET greatest($6::int - 1, 0)
+	)`+begun+surplus+`, unproven AS (
+		SELECT s.id FROM proven CROSS JOIN LATERAL (SELECT id FROM sessions WHERE user_id = proven.id OFFSET 0) s
 	), ended AS (
-		DELETE FROM sessions s USING who
-		WHERE $3::varchar <> '' AND s.session_token = $3::varchar OR s.id IN (SELECT id FROM surplus) OR s.user_id IN (SELECT id FROM proven)
-		RETURNING s.session_token
-	), told AS (
-		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended
-	)
+		DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM replaced UNION ALL SELECT id FROM surplus UNION ALL SELECT id FROM unproven))
+		RETURNING session_token
+	)`+told+`
 	SELECT EXISTS (SELECT FROM made), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
 		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,

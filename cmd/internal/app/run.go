@@ -274,19 +274,40 @@ func discover(ctx context.Context, clients []*providers.Client, log *slog.Logger
 	}
 }
 
+// What one sweep looks at: a few milliseconds of the database's time for each
+// stretch, and ten million sessions in ten minutes.
+const (
+	sweepEvery  = time.Minute
+	stretch     = 5000
+	stretchEach = 5 * time.Millisecond
+	mostSwept   = 200 // stretches in a row
+)
+
+// sweep deletes what is over, going round the sessions again and again.
 func sweep(ctx context.Context, s *store.Store, log *slog.Logger) {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+	var from int32
+	for wait(ctx, sweepEvery) {
+		for range mostSwept {
+			next, n, err := s.Sweep(ctx, from, stretch)
+			if err != nil && ctx.Err() == nil {
+				log.Warn("expired rows not swept", "err", err.Error())
+			}
+			if n > 0 {
+				log.Debug("swept", "rows", n)
+			}
+			if from = next; err != nil || next == 0 || !wait(ctx, stretchEach) {
+				break
+			}
 		}
-		if n, err := s.Sweep(ctx, 1000); err != nil {
-			log.Warn("expired rows not swept", "err", err.Error())
-		} else if n > 0 {
-			log.Debug("swept", "rows", n)
-		}
+	}
+}
+
+// wait reports whether d has passed before ctx ended.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }

@@ -1,0 +1,160 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatepost/gatepost/store"
+	"github.com/gatepost/gatepost/store/storetest"
+)
+
+// many fills the tables with users that have an account and an address each,
+// and with sessions of theirs.
+func many(t *testing.T, url string, sessions int) {
+	t.Helper()
+	exec(t, url, "INSERT INTO users (email, email_verified) SELECT n || '@example.org', now() FROM generate_series(1, 1000) n")
+	exec(t, url, "INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) SELECT 'google:' || n, n, 'oauth', 'google', n FROM generate_series(1, 1000) n")
+	exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token)
+		SELECT 1 + n % 1000, now() + interval '1 day', md5(n::text), md5('a' || n) FROM generate_series(1, $1::int) n`, sessions)
+	exec(t, url, "ANALYZE")
+}
+
+// A sign-in costs the same however many sessions there are: nothing that
+// begins one reads them all.
+func TestSignInReadsNoOtherSessions(t *testing.T) {
+	url := storetest.URL(t)
+	many(t, url, 50_000)
+	var s *store.Store
+	// A server process counts what it read when it ends.
+	scanned := func() int {
+		t.Helper()
+		eventually(t, "the store's connections ended", func() bool {
+			return query[int](t, url, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") == 0
+		})
+		return query[int](t, url, "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'sessions'")
+	}
+	for _, tt := range []struct {
+		name string
+		do   func(i int) error
+	}{
+		{"known account", func(i int) error {
+			again := answer("google", "7", "", fmt.Sprint("known", i))
+			if i > 0 {
+				again.Session.Replaces = "session " + fmt.Sprint("known", i-1)
+			}
+			again.Session.MaxPerUser = 3
+			_, _, err := s.SignInByAccount(t.Context(), again)
+			return err
+		}},
+		{"new person", func(i int) error {
+			_, _, err := s.SignInByAccount(t.Context(), answer("google", fmt.Sprint("new", i), "", fmt.Sprint("new", i)))
+			return err
+		}},
+		{"mail", func(i int) error {
+			request(t, s, "9@example.org", fmt.Sprint("mail", i))
+			_, err := s.SignInByVerification(t.Context(), []string{fmt.Sprint("mail", i)}, newSession(fmt.Sprint("mail", i)))
+			return err
+		}},
+		{"check", func(i int) error {
+			_, _, err := s.Session(t.Context(), "session new0", lifetimes)
+			return err
+		}},
+		{"sign-out", func(i int) error { return s.EndSession(t.Context(), fmt.Sprint("session new", i)) }},
+	} {
+		before := scanned()
+		s = storetest.OpenWith(t, store.Options{URL: url})
+		for i := range 8 { // beyond what is planned for one set of values
+			if err := tt.do(i); err != nil {
+				t.Fatalf("%s: %v", tt.name, err)
+			}
+		}
+		s.Close()
+		if n := scanned() - before; n > 0 {
+			t.Errorf("%s: read %d sessions to find its own", tt.name, n)
+		}
+	}
+	if n := query[int](t, url, "SELECT count(*) FROM sessions WHERE user_id = 7 AND session_token LIKE 'session known%'"); n != 1 {
+		t.Errorf("%d sessions of one browser, want 1", n)
+	}
+}
+
+// S-14: who has many sessions keeps the newest, and nobody else loses any;
+// access tokens of programs do not count.
+func TestMostSessionsPerUser(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	for _, id := range []string{"1", "2"} {
+		for i := range 5 {
+			if _, _, err := s.SignInByAccount(t.Context(), answer("google", id, "", fmt.Sprint(id, "-", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.CreateAccessToken(t.Context(), 1, "program", "stored "+id, lifetimes.Idle, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more := answer("google", "1", "", "last")
+	more.Session.MaxPerUser = 3
+	if _, _, err := s.SignInByAccount(t.Context(), more); err != nil {
+		t.Fatal(err)
+	}
+	left := query[string](t, url, "SELECT string_agg(split_part(session_token, ' ', 2), ' ' ORDER BY id) FROM sessions WHERE session_token LIKE 'session %'")
+	if want := "1-3 1-4 2-0 2-1 2-2 2-3 2-4 last"; left != want {
+		t.Errorf("left %s, want %s", left, want)
+	}
+	if n := query[int](t, url, "SELECT count(*) FROM sessions WHERE session_token LIKE 'api:%'"); n != 2 {
+		t.Errorf("%d access tokens, want 2", n)
+	}
+}
+
+// S-15: what is over goes, a stretch at a time, and nothing else.
+func TestSweep(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token)
+		SELECT 1, now() + CASE WHEN n % 3 = 0 THEN -1 ELSE 1 END * interval '1 hour', 's' || n, 'a' || n FROM generate_series(1, 1000) n`)
+	exec(t, url, `INSERT INTO verification_tokens (identifier, token, expires) VALUES ('a@b.c', 'over', now() - interval '1 second'), ('a@b.c', 'live', now() + interval '1 minute')`)
+	var from int32
+	swept, calls := 0, 0
+	for {
+		next, n, err := s.Sweep(t.Context(), from, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		swept, calls = swept+n, calls+1
+		if from = next; next == 0 {
+			break
+		}
+	}
+	if swept != 334 || calls != 11 {
+		t.Errorf("%d rows in %d calls, want 334 in 11", swept, calls)
+	}
+	if n := query[int](t, url, "SELECT count(*) FROM sessions WHERE expires > now()"); n != 667 {
+		t.Errorf("%d live sessions are left, want 667", n)
+	}
+	if got := query[string](t, url, "SELECT string_agg(token, ' ') FROM verification_tokens"); got != "live" {
+		t.Errorf("left %s", got)
+	}
+	// Another replica is at it.
+	exec(t, url, "UPDATE sessions SET expires = now() - interval '1 second'")
+	release := locked(t, url, "SELECT pg_advisory_lock(7283460112345)")
+	if next, n, err := s.Sweep(t.Context(), 0, 100); next != 0 || n != 0 || err != nil {
+		t.Errorf("beside another: %d, %d, %v", next, n, err)
+	}
+	release()
+}
+
+// locked runs sql on a connection that stays until release is called.
+func locked(t *testing.T, url, sql string) (release func()) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+	return func() { conn.Close(t.Context()) }
+}
