@@ -1,6 +1,7 @@
 # The two commands of the README are dev and test.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+NPM = --ignore-scripts --no-audit --no-fund
 FUZZTIME ?= 3s
 
 .PHONY: bench bench-gate dev docs test check e2e e2e-traefik vuln fuzz build parts postgres
@@ -26,7 +27,7 @@ postgres:
 e2e:
 	go test -tags e2e -run '^TestReal' ./cmd/internal/app
 	go test -tags e2e ./e2e/proxies
-	cd e2e && npm ci --ignore-scripts --no-audit --no-fund && node --test
+	cd e2e && npm ci $(NPM) && npm ci $(NPM) --prefix nextauth && node --test
 
 # The same tests of proxies with a real Traefik, which is built the first time
 # (10 to 25 minutes); records anew what Traefik asks.

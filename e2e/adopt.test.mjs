@@ -4,8 +4,8 @@
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { execFileSync } from 'node:child_process';
 import { build, dir, freePorts, run, start, stopAll } from './world.mjs';
+import { visitor } from './visitor.mjs';
 
 const folder = new URL('./nextauth/', import.meta.url).pathname;
 const role = 'nextauth_v3';
@@ -13,7 +13,6 @@ const file = dir('before.json');
 let gatepost, env, pg, socket, port;
 
 before(async () => {
-  execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder, stdio: 'inherit' });
   port = await freePorts(10);
   const dev = build('gatepost-dev');
   const { match } = await start(dev, ['-port', String(port), '-dir', dir('dev')], { ready: /Database\s+(\S+)/ });
@@ -43,26 +42,8 @@ const serve = async (n, username, synchronize) => {
   return { origin: `http://127.0.0.1:${port + n}`, links };
 };
 
-// A browser keeps cookies and follows nothing.
-function browser({ origin }, cookies = {}) {
-  const ask = async (path, form) => {
-    const r = await fetch(new URL(path, origin), {
-      redirect: 'manual', method: form ? 'POST' : 'GET', body: form && new URLSearchParams(form),
-      headers: { cookie: Object.entries(cookies).map(([k, v]) => `${k}=${v}`).join('; ') },
-    });
-    for (const c of r.headers.getSetCookie()) {
-      const [, name, value] = /^([^=]+)=([^;]*)/.exec(c);
-      cookies[name] = value;
-    }
-    return r;
-  };
-  const post = async (path, form) => ask(path, { ...form, csrfToken: (await (await ask('/api/auth/csrf')).json()).csrfToken });
-  const session = async () => (await ask('/api/auth/session')).json();
-  return { ask, post, session, cookies };
-}
-
 async function byProvider(site, who) {
-  const b = browser(site);
+  const b = visitor(site.origin);
   const go = await b.post('/api/auth/signin/idp', { callbackUrl: '/in' });
   const back = await b.ask(`${go.headers.get('location')}&as=${who}`);
   const done = await b.ask(back.headers.get('location'));
@@ -72,7 +53,7 @@ async function byProvider(site, who) {
 }
 
 async function byMail(site, email) {
-  const b = browser(site);
+  const b = visitor(site.origin);
   await b.post('/api/auth/signin/email', { email });
   await b.ask(site.links.pop()[1]);
   assert.equal((await b.session()).user.email, email);
@@ -86,7 +67,7 @@ const adopt = (...args) => run(gatepost, ['adopt', ...args], env);
 
 test('the database of an unmodified next-auth v3 changes over while people stay signed in', async () => {
   const old = await serve(4, 'site', true);
-  await browser(old).session(); // connects, and makes the tables
+  await visitor(old.origin).session(); // connects, and makes the tables
   const ada = await byProvider(old, 'ada'), bob = await byMail(old, 'bob@example.org');
   const before = await rows();
 
@@ -98,7 +79,7 @@ test('the database of an unmodified next-auth v3 changes over while people stay 
   // The views first: the site moves to them at its leisure.
   await adopt('--views-only', '--apply');
   const site = await serve(5, role, false);
-  assert.equal((await browser(site, ada.cookies).session()).user.email, 'ada@example.org');
+  assert.equal((await visitor(site.origin, ada.cookies).session()).user.email, 'ada@example.org');
   assert.equal(await rows(), before);
 
   // Then the tables, under the running site.
@@ -108,7 +89,7 @@ test('the database of an unmodified next-auth v3 changes over while people stay 
   assert.match(await run(gatepost, ['migrate'], env), /nothing to do/);
 
   for (const [b, email] of [[ada, 'ada@example.org'], [bob, 'bob@example.org']]) {
-    assert.equal((await browser(site, b.cookies).session()).user.email, email, 'was signed out');
+    assert.equal((await visitor(site.origin, b.cookies).session()).user.email, email, 'was signed out');
   }
   const eve = await byProvider(site, 'eve');
   await byMail(site, 'finn@example.org');
@@ -126,7 +107,7 @@ test('the database of an unmodified next-auth v3 changes over while people stay 
   await pg.query((await pg.query('SELECT way_back FROM gatepost.adoptions')).rows[0].way_back);
   assert.equal(await rows(), late);
   const again = await serve(6, 'site', true);
-  assert.equal((await browser(again, ada.cookies).session()).user.email, 'ada@example.org');
+  assert.equal((await visitor(again.origin, ada.cookies).session()).user.email, 'ada@example.org');
   await byProvider(again, 'gus');
   assert.match(await adopt(), /are NextAuth v3's/);
 });

@@ -1,26 +1,54 @@
 // A site with an unmodified next-auth v3, without Next: what its API route gets
-// from Next is made here from node:http. Mailed links are printed, and the
-// OAuth provider lets ?as= in.
+// from Next is made here from node:http. Its OAuth provider is an OpenID provider
+// beside it, or one of its own that lets ?as= in.
 //
-//   PORT, SECRET, DATABASE (TypeORM's options as JSON)
+//   PORT      where it listens
+//   ORIGIN    where browsers reach it; the port by default
+//   SECRET    NextAuth's
+//   DATABASE  TypeORM's options as JSON
+//   ISSUER    the OpenID provider, as «work»; by default its own, as «idp»
+//   SMTP      where mail goes, as smtp://127.0.0.1:2525; printed by default
+//   TABLES    documented: NextAuth's own model override, for the documented names
+//   OPTIONS   further options of NextAuth's, as JSON
 import http from 'node:http';
 import { createRequire } from 'node:module';
 
-const port = Number(process.env.PORT);
-const origin = process.env.NEXTAUTH_URL = `http://127.0.0.1:${port}`;
+const { PORT, SECRET, DATABASE, ISSUER, SMTP, TABLES, OPTIONS = '{}' } = process.env;
+const origin = process.env.NEXTAUTH_URL = process.env.ORIGIN ?? `http://127.0.0.1:${PORT}`;
 const require = createRequire(import.meta.url);
 const { default: NextAuth } = require('next-auth');
+const { default: Providers } = require('next-auth/providers');
+const { default: Adapters } = require('next-auth/adapters');
 
+const client = { type: 'oauth', version: '2.0', params: { grant_type: 'authorization_code' }, clientId: 'site', clientSecret: 'a-secret-of-some-length' };
 const idp = {
-  id: 'idp', name: 'Provider', type: 'oauth', version: '2.0', scope: 'profile', params: { grant_type: 'authorization_code' },
+  ...client, id: 'idp', name: 'Provider', scope: 'profile',
   accessTokenUrl: `${origin}/idp/token`, authorizationUrl: `${origin}/idp/authorize?response_type=code`, profileUrl: `${origin}/idp/profile`,
-  profile: (p) => ({ id: p.id, name: p.name, email: p.email, image: null }), clientId: 'site', clientSecret: 'secret',
+  profile: (p) => ({ id: p.id, name: p.name, email: p.email, image: null }),
 };
-const mail = {
-  id: 'email', type: 'email', name: 'Email', server: '', from: 'site@example.org', maxAge: 24 * 60 * 60,
-  sendVerificationRequest: async ({ url }) => console.log(`mail ${url}`),
+const work = {
+  ...client, id: 'work', name: 'Work', scope: 'openid email profile',
+  accessTokenUrl: `${ISSUER}/token`, authorizationUrl: `${ISSUER}/auth?response_type=code`, profileUrl: `${ISSUER}/me`,
+  profile: (p) => ({ id: p.sub, name: p.name, email: p.email, image: p.picture }),
 };
-const options = { providers: [idp, mail], database: JSON.parse(process.env.DATABASE), secret: process.env.SECRET };
+const printed = { sendVerificationRequest: async ({ url }) => console.log(`mail ${url}`) };
+const mail = Providers.Email({ server: SMTP ?? '', from: 'Site <sign-in@site.example>', ...(SMTP ? {} : printed) });
+
+// The models of NextAuth's documentation, "Custom models".
+function documented() {
+  const { Account, VerificationRequest } = Adapters.TypeORM.Models;
+  const { providerType, providerId, ...columns } = Account.schema.columns;
+  return {
+    Account: { model: Account.model, schema: { ...Account.schema, columns: { ...columns, providerType: { ...providerType, name: 'type' }, providerId: { ...providerId, name: 'provider' } } } },
+    VerificationRequest: { model: VerificationRequest.model, schema: { ...VerificationRequest.schema, tableName: 'verification_tokens' } },
+  };
+}
+
+const database = JSON.parse(DATABASE);
+const options = {
+  providers: [ISSUER ? work : idp, mail], secret: SECRET, ...JSON.parse(OPTIONS),
+  ...(TABLES === 'documented' ? { adapter: Adapters.TypeORM.Adapter(database, { models: documented() }) } : { database }),
+};
 
 const read = async (req) => {
   let body = '';
@@ -55,6 +83,6 @@ http.createServer(async (req, res) => {
   Object.assign(req, { query: { ...query, nextauth: url.pathname.slice('/api/auth/'.length).split('/') }, body, cookies });
   res.status = (code) => { res.statusCode = code; return res; };
   res.send = (text) => res.end(text);
-  res.json = (value) => { res.setHeader('content-type', 'application/json'); return res.end(JSON.stringify(value)); };
+  res.json = (value) => { res.setHeader('content-type', 'application/json; charset=utf-8'); return res.end(JSON.stringify(value)); };
   await NextAuth(req, res, options);
-}).listen(port, '127.0.0.1', () => console.log(`site at ${origin}`));
+}).listen(Number(PORT), '127.0.0.1', () => console.log(`site at ${origin}`));
