@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/gatepost/gatepost/bench/measure"
 )
 
 // A row is one line of the table of checks.
@@ -19,8 +18,8 @@ type row struct {
 	name   string
 	budget float64 // 0 for none
 	server *process
-	warm   []request // sent once before each measurement
-	next   func(n uint64) *request
+	warm   []measure.Request // sent once before each measurement
+	next   func(n uint64) *measure.Request
 
 	ratios, perSecond, micros, bare, postgres []float64 // by round
 }
@@ -31,7 +30,7 @@ func (b *bench) checks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer limit.stop()
+	defer limit.Stop()
 	rows, stop, err := b.checkRows(ctx)
 	defer stop()
 	if err != nil {
@@ -76,7 +75,7 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 	var servers []*process
 	stop = func() {
 		for _, s := range servers {
-			s.stop()
+			s.Stop()
 		}
 	}
 	start := func(dsn, direct string) (*process, error) {
@@ -105,7 +104,7 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 		big, bigDSN = s, dsn
 		asking := min(n, 1000)
 		r := &row{name: fmt.Sprintf("signed in, cached, %d sessions", n), budget: 1.15, server: s, warm: all[:n],
-			next: func(i uint64) *request { return &all[i%uint64(asking)] }}
+			next: func(i uint64) *measure.Request { return &all[i%uint64(asking)] }}
 		if n == many {
 			r.name += ", 1000 of them asking"
 		}
@@ -130,12 +129,12 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 	if err != nil {
 		return nil, stop, err
 	}
-	forged := []byte(strings.Clone(string(all[0].raw)))
+	forged := []byte(strings.Clone(string(all[0].Raw)))
 	at := strings.Index(string(forged), cookieName) + len(cookieName) + 20
 	copy(forged[at:], "forged")
-	always := func(endpoint, path, accept, cookie, status, has string) func(uint64) *request {
-		r := request{asked(endpoint, path, accept, cookie), status, []byte(has)}
-		return func(uint64) *request { return &r }
+	always := func(endpoint, path, accept, cookie, status, has string) func(uint64) *measure.Request {
+		r := measure.Request{Raw: asked(endpoint, path, accept, cookie), Status: status, Has: []byte(has)}
+		return func(uint64) *measure.Request { return &r }
 	}
 	seal, err := b.sealer()
 	if err != nil {
@@ -145,32 +144,32 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 	return append(rows,
 		&row{name: "not signed in, API", budget: 1.10, server: big, next: always(forwardAuth, "/some/page?a=1", api, "", "401", "\r\nWww-Authenticate: Bearer")},
 		&row{name: "not signed in, page", budget: 1.10, server: big, next: always(forwardAuth, "/some/page?a=1", page, "", "302", "callbackUrl=https%3A%2F%2Fapp.example.org%2Fsome%2Fpage%3Fa%3D1\r\n")},
-		&row{name: "garbage cookie, forged", budget: 1.40, server: big, next: func(uint64) *request { return &request{forged, "302", nil} }},
+		&row{name: "garbage cookie, forged", budget: 1.40, server: big, next: func(uint64) *measure.Request { return &measure.Request{Raw: forged, Status: "302"} }},
 		&row{name: "garbage cookie, shapeless", budget: 1.40, server: big, next: always(forwardAuth, "/some/page?a=1", page, "x.y", "302", "")},
 		&row{name: "signed in, forbidden, API", server: big, next: always(forwardAuth, "/admin", api, seal(token(1)), "403", "the back office")},
-		&row{name: "uncached, without LISTEN, 1000 sessions", budget: 1.90, server: deaf, next: func(i uint64) *request { return &all[i%1000] }},
-		&row{name: "uncached, 100000 sessions of 5000 people in turn", budget: 1.90, server: crowd, next: func(i uint64) *request { return &few[i%many] }},
-		&row{name: "the same of 100000 people: each gets an assertion signed", server: big, next: func(i uint64) *request { return &all[i%many] }},
-		&row{name: "100000 sessions at random", server: big, next: func(uint64) *request { return &all[rand.IntN(many)] }},
+		&row{name: "uncached, without LISTEN, 1000 sessions", budget: 1.90, server: deaf, next: func(i uint64) *measure.Request { return &all[i%1000] }},
+		&row{name: "uncached, 100000 sessions of 5000 people in turn", budget: 1.90, server: crowd, next: func(i uint64) *measure.Request { return &few[i%many] }},
+		&row{name: "the same of 100000 people: each gets an assertion signed", server: big, next: func(i uint64) *measure.Request { return &all[i%many] }},
+		&row{name: "100000 sessions at random", server: big, next: func(uint64) *measure.Request { return &all[rand.IntN(many)] }},
 	), stop, nil
 }
 
 // round measures one row and, right after it, the limit by the same requests.
 func (b *bench) round(ctx context.Context, r *row, limit *process) error {
-	if err := each(ctx, r.server.addr, r.warm); err != nil {
+	if err := measure.Each(ctx, r.server.addr, r.warm); err != nil {
 		return err
 	}
-	same := make([]request, 64) // but for the path
+	same := make([]measure.Request, 64) // but for the path
 	for i := range same {
 		q := r.next(uint64(i))
-		_, rest, _ := strings.Cut(string(q.raw), " HTTP/1.1")
-		same[i] = request{[]byte("GET /" + q.status + " HTTP/1.1" + rest), q.status, nil}
+		_, rest, _ := strings.Cut(string(q.Raw), " HTTP/1.1")
+		same[i] = measure.Request{Raw: []byte("GET /" + q.Status + " HTTP/1.1" + rest), Status: q.Status}
 	}
 	ours, err := b.spend(ctx, r.server, r.next)
 	if err != nil {
 		return err
 	}
-	theirs, err := b.spend(ctx, limit, func(n uint64) *request { return &same[n%64] })
+	theirs, err := b.spend(ctx, limit, func(n uint64) *measure.Request { return &same[n%64] })
 	if err != nil {
 		return err
 	}
@@ -182,8 +181,8 @@ func (b *bench) round(ctx context.Context, r *row, limit *process) error {
 // A cost is per request, of the server and of Postgres.
 type cost struct{ micros, postgres, perSecond float64 }
 
-func (b *bench) spend(ctx context.Context, p *process, next func(uint64) *request) (c cost, err error) {
-	database, err := b.postgresCPU(ctx)
+func (b *bench) spend(ctx context.Context, p *process, next func(uint64) *measure.Request) (c cost, err error) {
+	database, err := b.pg.CPU()
 	if err != nil {
 		return c, err
 	}
@@ -194,48 +193,21 @@ func (b *bench) spend(ctx context.Context, p *process, next func(uint64) *reques
 		}
 		defer record.Wait()
 	}
-	before, err := p.cpu()
+	before, err := p.CPU()
 	if err != nil {
 		return c, err
 	}
 	start := time.Now()
-	n, err := load(ctx, p.addr, time.Duration(b.seconds*float64(time.Second)), next)
+	n, err := measure.Load(ctx, p.addr, time.Duration(b.seconds*float64(time.Second)), next)
 	took := time.Since(start)
 	if err != nil {
 		return c, err
 	}
-	after, err := p.cpu()
+	after, err := p.CPU()
 	if err != nil {
 		return c, err
 	}
-	later, err := b.postgresCPU(ctx)
+	later, err := b.pg.CPU()
 	micros := func(d time.Duration) float64 { return float64(d) / 1e3 / float64(n) }
 	return cost{micros(after - before), micros(later - database), float64(n) / took.Seconds()}, err
-}
-
-// postgresCPU is what all backends have spent: those of the server process
-// that our own connection's is a child of.
-func (b *bench) postgresCPU(ctx context.Context) (total time.Duration, err error) {
-	if b.postmaster == 0 {
-		c, err := pgx.Connect(ctx, b.pg.URL())
-		if err != nil {
-			return 0, err
-		}
-		defer c.Close(ctx)
-		_, b.postmaster, err = stat(int(c.PgConn().PID()))
-		if err != nil {
-			return 0, err
-		}
-	}
-	all, err := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range all {
-		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil {
-			return 0, err
-		}
-		if spent, parent, err := stat(pid); err == nil && parent == b.postmaster {
-			total += spent
-		}
-	}
-	return total, err
 }

@@ -11,15 +11,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/gatepost/gatepost/store/devpg"
+	"github.com/gatepost/gatepost/bench/measure"
 )
 
 type options struct {
@@ -62,15 +60,12 @@ type bench struct {
 	options
 	dir, binary string
 	keys        string
-	pg          *devpg.Server
-	databases   int
-	postmaster  int // its process id, once known
+	pg          *measure.Postgres
 }
 
 func run(ctx context.Context, o options) error {
-	// Whatever this process starts stays on its core; servers are moved.
-	if out, err := exec.Command("taskset", "-acp", loadCore, strconv.Itoa(os.Getpid())).CombinedOutput(); err != nil {
-		return fmt.Errorf("taskset: %w: %s", err, out)
+	if err := measure.OnLoadCore(); err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "gatepost-bench-")
 	if err != nil {
@@ -84,17 +79,15 @@ func run(ctx context.Context, o options) error {
 		if o.perf != "" {
 			flags = "" // perf needs the names
 		}
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", b.binary, "./cmd/gatepost")
-		build.Env, build.Stderr = append(os.Environ(), "CGO_ENABLED=0"), os.Stderr
-		if err := build.Run(); err != nil {
-			return fmt.Errorf("build the server (from the repository's root): %w", err)
+		if err := measure.Build(ctx, b.binary, flags); err != nil {
+			return err
 		}
 	}
-	if b.pg, err = devpg.Start(ctx, devpg.Options{Ephemeral: true}); err != nil {
+	if b.pg, err = measure.StartPostgres(ctx); err != nil {
 		return err
 	}
 	defer b.pg.Stop()
-	fmt.Printf("%s, %s\n", time.Now().Format("2006-01-02"), machine())
+	fmt.Printf("%s, %s\n", time.Now().Format("2006-01-02"), measure.Machine())
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatepost/gatepost/bench/measure"
 	"github.com/gatepost/gatepost/store"
 )
 
@@ -23,22 +24,22 @@ func (b *bench) memory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop()
+	defer s.Stop()
 	all, err := b.sessions(many, many)
 	if err != nil {
 		return err
 	}
 	time.Sleep(time.Second)
-	idle, err := s.rss()
+	idle, err := s.RSS()
 	if err != nil {
 		return err
 	}
 	most := 0
 	for range 3 {
-		if err := each(ctx, s.addr, all); err != nil {
+		if err := measure.Each(ctx, s.addr, all); err != nil {
 			return err
 		}
-		held, err := s.rss()
+		held, err := s.RSS()
 		if err != nil {
 			return err
 		}
@@ -61,21 +62,21 @@ func (b *bench) latency(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop()
+	defer s.Stop()
 	limit, err := b.bare(ctx)
 	if err != nil {
 		return err
 	}
-	defer limit.stop()
+	defer limit.Stop()
 	ours, err := b.sessions(1000, 1000)
 	if err != nil {
 		return err
 	}
-	plain := request{asked("/200", "/some/page?a=1", page, "x"), "200", nil}
+	plain := measure.Request{Raw: asked("/200", "/some/page?a=1", page, "x"), Status: "200"}
 	var p50, p99 [2][]float64
 	for range b.rounds {
 		for i, p := range []*process{s, limit} {
-			took, err := paced(ctx, p.addr, 2000, 3*time.Second, func(n uint64) *request {
+			took, err := measure.Paced(ctx, p.addr, 2000, 3*time.Second, func(n uint64) *measure.Request {
 				if p == limit {
 					return &plain
 				}
@@ -84,8 +85,8 @@ func (b *bench) latency(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			p50[i] = append(p50[i], quantile(took, 0.50).Seconds()*1e3)
-			p99[i] = append(p99[i], quantile(took, 0.99).Seconds()*1e3)
+			p50[i] = append(p50[i], measure.Quantile(took, 0.50).Seconds()*1e3)
+			p99[i] = append(p99[i], measure.Quantile(took, 0.99).Seconds()*1e3)
 		}
 	}
 	fmt.Printf("\n| 2,000 checks a second | p50 ms | p99 ms |\n|---|---|---|\n")
@@ -101,14 +102,14 @@ func (b *bench) revocation(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var replicas [3]*conn
+	var replicas [3]*measure.Conn
 	for i := range replicas {
 		p, err := b.gatepost(ctx, dsn, "")
 		if err != nil {
 			return err
 		}
-		defer p.stop()
-		if replicas[i], err = dial(p.addr); err != nil {
+		defer p.Stop()
+		if replicas[i], err = measure.Dial(p.addr); err != nil {
 			return err
 		}
 		defer replicas[i].Close()
@@ -125,7 +126,7 @@ func (b *bench) revocation(ctx context.Context) error {
 	var took []time.Duration
 	for i := range all {
 		for _, r := range replicas {
-			if err := r.ask(&all[i]); err != nil {
+			if err := r.Ask(&all[i]); err != nil {
 				return err
 			}
 		}
@@ -133,9 +134,9 @@ func (b *bench) revocation(ctx context.Context) error {
 			return err
 		}
 		ended := time.Now()
-		over := request{all[i].raw, "302", nil}
+		over := measure.Request{Raw: all[i].Raw, Status: "302"}
 		for _, r := range replicas {
-			for r.ask(&over) != nil {
+			for r.Ask(&over) != nil {
 				if time.Since(ended) > 10*time.Second {
 					return errors.New("a session outlives its end by 10 s")
 				}
@@ -144,7 +145,7 @@ func (b *bench) revocation(ctx context.Context) error {
 		}
 	}
 	slices.Sort(took)
-	ms := func(q float64) float64 { return quantile(took, q).Seconds() * 1e3 }
+	ms := func(q float64) float64 { return measure.Quantile(took, q).Seconds() * 1e3 }
 	fmt.Printf("\n| 1,000 sessions ended, three replicas | ms | budget |\n|---|---|---|\n")
 	fmt.Printf("| p50 | %.2f | – |\n| p99 | %.2f | %s |\n| the longest | %.2f | – |\n", ms(0.50), ms(0.99), against(ms(0.99), 50, "%.0f ms"), ms(1))
 	return nil
@@ -162,8 +163,8 @@ func (b *bench) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.stop()
-		took = append(took, p.ready.Seconds()*1e3)
+		p.Stop()
+		took = append(took, p.Ready.Seconds()*1e3)
 	}
 	fmt.Printf("\n| start | ms | budget |\n|---|---|---|\n| exec to ready | %.0f | %s |\n| the longest of %d | %.0f | – |\n",
 		median(took), against(median(took), 150, "%.0f ms"), len(took), slices.Max(took))

@@ -6,50 +6,31 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
 
 	"github.com/gorilla/securecookie"
-	"github.com/jackc/pgx/v5"
 
+	"github.com/gatepost/gatepost/bench/measure"
 	"github.com/gatepost/gatepost/flows"
 	"github.com/gatepost/gatepost/store"
 )
 
 // seed makes a database with n sessions of so many people.
 func (b *bench) seed(ctx context.Context, n, people int) (dsn string, err error) {
-	b.databases++
-	name := fmt.Sprintf("bench_%d", b.databases)
-	if err := execute(ctx, b.pg.URL(), "CREATE DATABASE "+name); err != nil {
+	if dsn, err = b.pg.Database(ctx); err != nil {
 		return "", err
 	}
-	u, err := url.Parse(b.pg.URL())
-	if err != nil {
-		return "", err
-	}
-	u.Path = "/" + name
-	dsn = u.String()
 	if _, err := store.Migrate(ctx, dsn, ""); err != nil {
 		return "", err
 	}
 	return dsn, errors.Join(
-		execute(ctx, dsn, `INSERT INTO users (name, email, email_verified) SELECT 'Ada Lovelace ' || i, 'user' || i || '@example.org', now() FROM generate_series(1, $1::int) i`, people),
-		execute(ctx, dsn, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id)
+		measure.Execute(ctx, dsn, `INSERT INTO users (name, email, email_verified) SELECT 'Ada Lovelace ' || i, 'user' || i || '@example.org', now() FROM generate_series(1, $1::int) i`, people),
+		measure.Execute(ctx, dsn, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id)
 			SELECT encode(sha256(convert_to('google:' || i, 'UTF8')), 'hex'), i, 'oauth', 'google', i FROM generate_series(1, $1::int) i`, people),
 		// The token of session i is token(i), stored as flows stores it.
-		execute(ctx, dsn, `INSERT INTO sessions (user_id, expires, session_token, access_token)
+		measure.Execute(ctx, dsn, `INSERT INTO sessions (user_id, expires, session_token, access_token)
 			SELECT 1 + (i - 1) % $2::int, now() + interval '30 days', encode(sha256(convert_to('bench' || lpad(i::text, 38, '0'), 'UTF8')), 'hex'), encode(sha256(convert_to('access' || i, 'UTF8')), 'hex')
 			FROM generate_series(1, $1::int) i`, n, people),
-		execute(ctx, dsn, "VACUUM ANALYZE"), execute(ctx, dsn, "CHECKPOINT"))
-}
-
-func execute(ctx context.Context, dsn, sql string, args ...any) error {
-	c, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		return err
-	}
-	defer c.Close(ctx)
-	_, err = c.Exec(ctx, sql, args...)
-	return err
+		measure.Execute(ctx, dsn, "VACUUM ANALYZE"), measure.Execute(ctx, dsn, "CHECKPOINT"))
 }
 
 func token(i int) string { return fmt.Sprintf("bench%038d", i) }
@@ -90,14 +71,14 @@ const (
 )
 
 // sessions are the checks of n signed-in browsers of so many people.
-func (b *bench) sessions(n, people int) ([]request, error) {
+func (b *bench) sessions(n, people int) ([]measure.Request, error) {
 	seal, err := b.sealer()
 	if err != nil {
 		return nil, err
 	}
-	list := make([]request, n)
+	list := make([]measure.Request, n)
 	for i := range list {
-		list[i] = request{asked("/auth/forward", "/some/page?a=1", page, seal(token(i+1))), "200", fmt.Appendf(nil, "\r\nRemote-Email: user%d@example.org\r\n", 1+i%people)}
+		list[i] = measure.Request{Raw: asked("/auth/forward", "/some/page?a=1", page, seal(token(i+1))), Status: "200", Has: fmt.Appendf(nil, "\r\nRemote-Email: user%d@example.org\r\n", 1+i%people)}
 	}
 	return list, nil
 }

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -13,28 +13,29 @@ import (
 	"time"
 )
 
-// A request is what to send and what must come back.
-type request struct {
-	raw    []byte
-	status string // "200"
-	has    []byte // that the answer's head must contain; nil for nothing
+// A Request is what to send and what must come back.
+type Request struct {
+	Raw    []byte
+	Status string // "200"
+	Has    []byte // that the answer's head must contain; nil for nothing
 }
 
-const connections = 32
+// Connections is how many clients there are at once.
+const Connections = 32
 
-// load sends next's requests over keep-alive connections until the time is
+// Load sends next's requests over keep-alive connections until the time is
 // over, and reports how many were answered. The first wrong answer ends it.
-func load(ctx context.Context, addr string, d time.Duration, next func(n uint64) *request) (uint64, error) {
+func Load(ctx context.Context, addr string, d time.Duration, next func(n uint64) *Request) (uint64, error) {
 	var n atomic.Uint64
 	end := time.Now().Add(d)
-	err := parallel(connections, func() error {
-		c, err := dial(addr)
+	err := Parallel(Connections, func() error {
+		c, err := Dial(addr)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
 		for time.Now().Before(end) && ctx.Err() == nil {
-			if err := c.ask(next(n.Add(1) - 1)); err != nil {
+			if err := c.Ask(next(n.Add(1) - 1)); err != nil {
 				return err
 			}
 		}
@@ -43,17 +44,17 @@ func load(ctx context.Context, addr string, d time.Duration, next func(n uint64)
 	return n.Load(), err
 }
 
-// each sends every request once.
-func each(ctx context.Context, addr string, requests []request) error {
+// Each sends every request once.
+func Each(ctx context.Context, addr string, requests []Request) error {
 	var n atomic.Uint64
-	return parallel(connections, func() error {
-		c, err := dial(addr)
+	return Parallel(Connections, func() error {
+		c, err := Dial(addr)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
 		for i := n.Add(1) - 1; i < uint64(len(requests)) && ctx.Err() == nil; i = n.Add(1) - 1 {
-			if err := c.ask(&requests[i]); err != nil {
+			if err := c.Ask(&requests[i]); err != nil {
 				return err
 			}
 		}
@@ -61,7 +62,8 @@ func each(ctx context.Context, addr string, requests []request) error {
 	})
 }
 
-func parallel(workers int, work func() error) error {
+// Parallel runs work so many times at once and returns the first error.
+func Parallel(workers int, work func() error) error {
 	errs := make(chan error, workers)
 	var wg sync.WaitGroup
 	for range workers {
@@ -77,15 +79,15 @@ func parallel(workers int, work func() error) error {
 	return nil
 }
 
-// paced sends perSecond requests a second, whether answers come or not, and
+// Paced sends perSecond requests a second, whether answers come or not, and
 // returns how long each took from the moment it was due.
-func paced(ctx context.Context, addr string, perSecond int, d time.Duration, next func(n uint64) *request) ([]time.Duration, error) {
+func Paced(ctx context.Context, addr string, perSecond int, d time.Duration, next func(n uint64) *Request) ([]time.Duration, error) {
 	total := int(d.Seconds() * float64(perSecond))
 	took := make([]time.Duration, total)
 	start := time.Now().Add(10 * time.Millisecond)
 	var n atomic.Uint64
-	err := parallel(connections, func() error {
-		c, err := dial(addr)
+	err := Parallel(Connections, func() error {
+		c, err := Dial(addr)
 		if err != nil {
 			return err
 		}
@@ -96,7 +98,7 @@ func paced(ctx context.Context, addr string, perSecond int, d time.Duration, nex
 			if late := time.Since(due); late > 0 {
 				due = due.Add(min(late, 200*time.Microsecond)) // the sleep's, not the server's
 			}
-			if err := c.ask(next(uint64(i))); err != nil {
+			if err := c.Ask(next(uint64(i))); err != nil {
 				return err
 			}
 			took[i] = time.Since(due)
@@ -107,19 +109,21 @@ func paced(ctx context.Context, addr string, perSecond int, d time.Duration, nex
 	return took, err
 }
 
-func quantile(sorted []time.Duration, q float64) time.Duration {
+// Quantile is the value that so many of the sorted ones do not exceed.
+func Quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
-// A conn is one keep-alive connection with as little client as will do.
-type conn struct {
+// A Conn is one keep-alive connection with as little client as will do.
+type Conn struct {
 	net.Conn
 	buf []byte
 }
 
-func dial(addr string) (*conn, error) {
+// Dial connects to addr, "127.0.0.1:8080".
+func Dial(addr string) (*Conn, error) {
 	c, err := net.Dial("tcp", addr)
-	return &conn{c, make([]byte, 16<<10)}, err
+	return &Conn{c, make([]byte, 16<<10)}, err
 }
 
 var (
@@ -127,8 +131,9 @@ var (
 	contentLength = []byte("\r\nContent-Length: ")
 )
 
-func (c *conn) ask(r *request) error {
-	if _, err := c.Write(r.raw); err != nil {
+// Ask sends r and reads the answer, which must be the one wanted.
+func (c *Conn) Ask(r *Request) error {
+	if _, err := c.Write(r.Raw); err != nil {
 		return err
 	}
 	n, whole := 0, -1
@@ -150,8 +155,8 @@ func (c *conn) ask(r *request) error {
 			}
 		}
 	}
-	if answer := c.buf[:n]; n != whole || string(answer[9:12]) != r.status || !bytes.Contains(answer, r.has) {
-		return fmt.Errorf("asked\n%s\nwant %s with %q, got\n%s", r.raw, r.status, r.has, answer)
+	if answer := c.buf[:n]; n != whole || string(answer[9:12]) != r.Status || !bytes.Contains(answer, r.Has) {
+		return fmt.Errorf("asked\n%s\nwant %s with %q, got\n%s", r.Raw, r.Status, r.Has, answer)
 	}
 	return nil
 }
