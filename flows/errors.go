@@ -52,6 +52,8 @@ const (
 	ReasonTooManyTokens   = "too_many_tokens"
 	ReasonTokenInvalid    = "token_invalid"   // its name or its life
 	ReasonHandoverFailed  = "handover_failed" // used, over, or of another browser
+	ReasonSignInRefused   = "sign_in_refused" // by the operator's lists or service
+	ReasonSignInHookDown  = "sign_in_hook_down"
 	ReasonDatabaseDown    = "database_down"
 	ReasonInternal        = "internal"
 )

@@ -91,11 +91,14 @@ type MagicLink struct {
 	Tries    int // how often the code may be typed
 	Limits   store.MailLimits
 	Now      func() time.Time
+
+	Admission *Admission // nil lets everybody in
 }
 
 // Begin stores a token and has the link and the code mailed. Beyond a limit
 // nothing is mailed and the answer is the same, so that it tells nothing about
-// an address (security M-11, M-12); sent is for the log.
+// an address (security M-11, M-12); sent is for the log. The same holds for an
+// error that is QuietlyRefused: the attempt is one as any other then.
 func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, sent bool, err error) {
 	address, err := ParseAddress(r.Address)
 	if err != nil {
@@ -120,6 +123,10 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 		Limits:     m.Limits,
 	})
 	if err != nil || !granted {
+		return a, false, err
+	}
+	if err := m.Admission.address(ctx, address, true); err != nil {
+		// The rows stay: what they unlock is mailed to nobody.
 		return a, false, err
 	}
 	err = m.Send(mail.Link{To: address, URL: m.URL(token), Code: m.code(a), Site: m.Site, Language: r.Language, Expires: m.TTL})
@@ -199,12 +206,32 @@ func (m *MagicLink) Revoke(ctx context.Context, token string) error {
 }
 
 func (m *MagicLink) signIn(ctx context.Context, tokens []string, returnTo string, current SessionToken) (SignedIn, error) {
+	if err := m.admit(ctx, tokens); err != nil {
+		return SignedIn{}, err
+	}
 	token, session := m.Sessions.begin(current)
 	signedIn, err := m.Store.SignInByVerification(ctx, tokens, session)
 	if err != nil {
 		return SignedIn{}, linkError(err)
 	}
 	return SignedIn{SignedIn: signedIn, Token: token, ReturnTo: returnTo}, nil
+}
+
+// admit refuses whom one of tokens was mailed to, if they may not sign in; what
+// was mailed is spent then.
+func (m *MagicLink) admit(ctx context.Context, tokens []string) error {
+	if m.Admission == nil {
+		return nil
+	}
+	row, err := m.Store.VerificationToken(ctx, tokens)
+	if err != nil {
+		return linkError(err)
+	}
+	err = m.Admission.address(ctx, row.Identifier, false)
+	if isRefusal(err) {
+		err = errors.Join(err, m.Store.RevokeVerification(ctx, tokens))
+	}
+	return err
 }
 
 // linkHashes gives the stored forms that token may have. Malformed, unknown,

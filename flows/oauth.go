@@ -54,6 +54,7 @@ type OAuth struct {
 	Sessions  *Sessions
 	Keys      Keys
 	Linking   Linking
+	Admission *Admission // nil lets everybody in
 	Now       func() time.Time
 
 	used usedAttempts
@@ -140,6 +141,9 @@ func (o *OAuth) signIn(ctx context.Context, providerID string, id providers.Iden
 		if address, err := ParseAddress(id.Email); err == nil {
 			in.User.Email = address
 		}
+	}
+	if err := o.Admission.account(ctx, in, id.Profile); err != nil {
+		return SignedIn{}, err
 	}
 	signedIn, facts, err := o.Store.SignInByAccount(ctx, in)
 	if err != nil {

@@ -52,8 +52,11 @@ func (s *server) answerError(err error, c echo.Context) error {
 		}
 	}
 	fields, _ := form(c)
+	if elsewhere, ok := errors.AsType[*flows.Redirected](err); ok {
+		return s.answer(c, fields, elsewhere.URL)
+	}
 	switch {
-	case refusal.Reason == flows.ReasonDatabaseDown:
+	case refusal.Reason == flows.ReasonDatabaseDown, refusal.Reason == flows.ReasonSignInHookDown:
 		c.Response().Header().Set("Retry-After", "5")
 		return s.showError(c, refusal.Code, refusal.Reason)
 	case refusal.Code == flows.Configuration:

@@ -35,10 +35,12 @@ func (s *server) beginMagicLink(c echo.Context, fields url.Values, target string
 	if refusal, ok := errors.AsType[*flows.Error](err); ok && refusal.Reason == flows.ReasonAddressInvalid {
 		err = errors.Join(err, s.cookies.keepTyped(c, fields.Get("email")))
 	}
-	if err != nil {
+	switch {
+	case flows.QuietlyRefused(err):
+		entryOf(c).note = "may not sign in, nothing sent"
+	case err != nil:
 		return err
-	}
-	if !sent {
+	case !sent:
 		entryOf(c).note = "mail limit reached, nothing sent"
 	}
 	if err := s.cookies.keepMailAttempt(c, attempt, s.MagicLink.TTL); err != nil {

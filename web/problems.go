@@ -67,6 +67,8 @@ var outcomes = map[string]outcome{
 	"too_many_tokens":      {http.StatusConflict, ""},
 	"token_invalid":        {http.StatusBadRequest, ""},
 	"handover_failed":      {http.StatusBadRequest, ""},
+	"sign_in_refused":      {http.StatusForbidden, ""},
+	"sign_in_hook_down":    {http.StatusServiceUnavailable, ""},
 	"csrf":                 {http.StatusForbidden, ""},
 	"method_not_allowed":   {http.StatusBadRequest, ""},
 	"too_many_cookies":     {http.StatusRequestHeaderFieldsTooLarge, ""},

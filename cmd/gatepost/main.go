@@ -54,7 +54,8 @@ type commands struct {
 	} `cmd:"" help:"Take over the tables of a NextAuth site, or say how."`
 	Check struct{} `cmd:"" help:"Try configuration, database, schema, providers and mail."`
 	Keys  struct {
-		New struct{} `cmd:"" help:"Print a new key."`
+		New     struct{} `cmd:"" help:"Print a new key."`
+		Webhook struct{} `cmd:"" help:"Print a new secret for a webhook."`
 	} `cmd:"" help:"Keys that sign and seal."`
 	Providers struct {
 		ID       string `arg:"" optional:"" help:"Show this one."`
@@ -120,6 +121,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	switch command {
 	case "keys new":
 		fmt.Fprintln(stdout, app.NewKey())
+		return 0
+	case "keys webhook":
+		fmt.Fprintln(stdout, app.NewWebhookSecret())
 		return 0
 	case "version":
 		fmt.Fprintln(stdout, app.Version())

@@ -60,6 +60,7 @@ func TestCommands(t *testing.T) {
 		{"", "nonsense", 2, "unexpected argument nonsense"},
 		{"", "--help", 0, "Usage: gatepost"},
 		{"", "keys new", 0, ""},
+		{"", "keys webhook", 0, "whsec_"},
 		{"", "version", 0, ""},
 		{"", "serve", 2, "environment variable GATEPOST_DATABASE_URL: database.url: is missing"},
 		{fresh, "--config= serve", 2, "--config names no file"},

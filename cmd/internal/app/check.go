@@ -86,6 +86,7 @@ func Check(ctx context.Context, c Config, out io.Writer) (failed int) {
 		}
 		r.say("mail server", hinted(err))
 	}
+	c.checkHooks(ctx, r)
 	if len(clients) == 0 && c.Mail.Host == "" {
 		r.say("ways to sign in", errors.New("there is none; turn on a provider, or mail by mail.host"))
 	}

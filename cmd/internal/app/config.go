@@ -49,6 +49,8 @@ type Config struct {
 	Drain     time.Duration    `yaml:"drain"`
 	Providers []ProviderConfig `yaml:"providers"`
 	Gate      GateConfig       `yaml:"gate"`
+	SignIn    SignInConfig     `yaml:"sign_in"`
+	Webhooks  WebhooksConfig   `yaml:"webhooks"`
 	// Compat names other projects whose check and sign-in endpoints the gate
 	// has besides its own; see docs/migrate-forward-auth.md.
 	Compat List `yaml:"compat"`
@@ -289,6 +291,7 @@ func (c *Config) resolveSecrets(env environment, m *mistakes) (referred []string
 	resolve("database.url", &c.Database.URL)
 	resolve("database.direct_url", &c.Database.DirectURL)
 	resolve("mail.password", &c.Mail.Password)
+	c.Webhooks.eachSecret(resolve)
 	for i := range c.Providers {
 		p, key := &c.Providers[i], fmt.Sprintf("providers[%d].", i)
 		resolve(key+"client_secret", &p.ClientSecret)

@@ -50,6 +50,7 @@ func TestExampleShowsEveryKeyAndDefault(t *testing.T) {
 	want.Compat = List{}
 	want.Gate.Networks, want.Gate.Groups, want.Gate.Rules = map[string]List{}, map[string][]Who{}, []RuleConfig{}
 	want.Pages.Languages = []string{}
+	want.Webhooks.SignIn.Secrets = []Secret{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -145,6 +146,10 @@ func TestMistakes(t *testing.T) {
 		{"override", good + "providers:\n  - id: github\n    client_id: a\n    client_secret: hunter2\n    override:\n      scope: [x]\n      nonce: perhaps\n      map: {mail: x}\n", "c.yaml:9:7: unknown key \"scope\"; did you mean \"scopes\"?\nc.yaml:10:14: providers[0].override.nonce: \"perhaps\" is neither\nc.yaml:11:13: unknown key \"mail\"; did you mean \"email\"?"},
 		{"secret that is no text", good + "providers: [{id: google, client_id: a, client_secret: [hunter2]}]\n", "c.yaml:4:55: providers[0].client_secret: want text"},
 		{"several at once, in order", strings.Replace(good, "https:", "http:", 1) + "lisen: x\nlog: {level: loud}\n", "c.yaml:1:13: \nc.yaml:4:1: unknown\nc.yaml:5:14: log.level"},
+		{"who may sign in", good + "gate: {groups: {staff: ['provider:githb']}}\nsign_in:\n  allow: [signed-in]\n  deny: 'provider:githb'\n", "c.yaml:4:24: gate.groups.staff: \"provider:githb\": no provider of that id\nc.yaml:6:10: sign_in.allow: nobody is signed in yet\nc.yaml:7:9: sign_in.deny: \"provider:githb\": no provider"},
+		{"webhook in clear text", good + "webhooks:\n  sign_in:\n    url: http://crm.example.org/\n    secrets: [hunter2]\n", "c.yaml:6:10: webhooks.sign_in.url: must be https; http is for loopback\nc.yaml:7:15: webhooks.sign_in.secrets[0]: is not whsec_"},
+		{"webhook without a secret", good + "webhooks: {sign_in: {url: 'https://crm.example.org/'}}\n", "c.yaml:4:21: webhooks.sign_in.secrets: is missing; «gatepost keys webhook» makes one"},
+		{"webhook without a place", good + "webhooks: {sign_in: {secrets: [x]}}\n", "webhooks.sign_in.url: is missing"},
 		{"language nobody wrote", good + "pages: {languages: [en, tlh]}\n", "c.yaml:4:20: pages.languages: no texts for the language \"tlh\""},
 		{"loose link", fmt.Sprintf(mail, ", bind: device"), "c.yaml:4:65: mail.bind: \"device\" is unknown; want ask or browser"},
 		{"rule out of the cookie's reach", good + "trusted_proxies: [127.0.0.1/32]\ngate: {rules: [{host: a.example.com, allow: signed-in}]}\n", "c.yaml:5:23: gate.rules[0].host[0]: a.example.com does not see the sign-in's cookie"},

@@ -58,6 +58,7 @@ func newMetrics(p *parts) *metrics {
 	m.readPool(p)
 	m.readCache(p)
 	m.readMail(p)
+	m.readHooks(p)
 	m.gauge("gatepost_database_clock_drift_seconds", "How far the database's clock is ahead of ours.", func() float64 { return math.Float64frombits(m.drift.Load()) })
 	version, revision, goVersion := buildInfo()
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatepost_build_info", Help: "1, with what this binary was built from.",
@@ -103,6 +104,20 @@ func (m *metrics) readMail(p *parts) {
 	m.counter("gatepost_mails_failed_total", "Mails that were given up.", func() float64 { return float64(p.mailer.Stats().Failed) })
 	m.counter("gatepost_mails_refused_total", "Mails that found the queue full.", func() float64 { return float64(p.mailer.Stats().Refused) })
 	m.gauge("gatepost_mail_queue_length", "Mails that wait.", func() float64 { return float64(p.mailer.Stats().Queued) })
+}
+
+func (m *metrics) readHooks(p *parts) {
+	if p.admission != nil && p.admission.Hook != nil {
+		const name, help = "gatepost_webhook_answers_total", "What webhooks.sign_in said: allowed, refused, or failed, which lets nobody in either."
+		m.labelled(name, help, "answer", "allowed", func() float64 { return float64(p.admission.Stats().Allowed) })
+		m.labelled(name, help, "answer", "refused", func() float64 { return float64(p.admission.Stats().Refused) })
+		m.labelled(name, help, "answer", "failed", func() float64 { return float64(p.admission.Stats().Failed) })
+	}
+}
+
+// labelled is a counter of several under one name.
+func (m *metrics) labelled(name, help, label, value string, count func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}}, count))
 }
 
 func (m *metrics) gauge(name, help string, value func() float64) {

@@ -60,13 +60,14 @@ func inUTC(groups []string, a slog.Attr) slog.Attr {
 
 // parts are what a configuration becomes.
 type parts struct {
-	store    *store.Store
-	cache    *store.Cache
-	mailer   *mail.Mailer // nil without mail
-	clients  []*providers.Client
-	sessions *flows.Sessions
-	metrics  *metrics
-	handler  http.Handler
+	store     *store.Store
+	cache     *store.Cache
+	mailer    *mail.Mailer // nil without mail
+	clients   []*providers.Client
+	sessions  *flows.Sessions
+	admission *flows.Admission // nil where everybody may sign in
+	metrics   *metrics
+	handler   http.Handler
 }
 
 // build wires everything and connects to nothing.
@@ -109,12 +110,15 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		log.Warn("sign-outs elsewhere are not heard of; every check asks the database", "err", err.Error())
 	}
 	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes}
+	if p.admission, err = c.admission(p.store, returnTo); err != nil {
+		return nil, err
+	}
 	p.metrics = newMetrics(p)
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
 		SiteName: c.Pages.SiteName, Logo: c.Pages.Logo, Stylesheet: c.Pages.Stylesheet, Contact: c.Pages.Contact, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
 		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log, Observe: p.metrics.observe,
-		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Now: time.Now},
+		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Admission: p.admission, Now: time.Now},
 	}
 	if len(c.Cookie.Sites) > 0 {
 		w.Handover = &flows.Handover{Store: p.store, Sessions: p.sessions, Keys: keys, Now: time.Now}
@@ -143,7 +147,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 			URL: func(token string) string {
 				return w.PublicURL + c.BasePath + "/callback/email?token=" + url.QueryEscape(token)
 			},
-			TTL: c.Mail.LinkTTL, Tries: c.Mail.CodeTries, Now: time.Now,
+			TTL: c.Mail.LinkTTL, Tries: c.Mail.CodeTries, Admission: p.admission, Now: time.Now,
 			Limits: store.MailLimits{AddressPerWindow: c.Mail.AddressPerWindow, AddressPerDay: c.Mail.AddressPerDay, ClientPerWindow: c.Mail.ClientPerWindow, Window: c.Mail.Window},
 		}
 	}

@@ -47,6 +47,8 @@ func (c Config) validate(m *mistakes) {
 	m.oneOf("log.format", c.Log.Format, "json", "text")
 	c.validateProviders(m)
 	c.validateGate(m)
+	c.validateSignIn(m)
+	c.validateWebhooks(m)
 	c.validateCompat(m)
 }
 
