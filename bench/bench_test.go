@@ -106,7 +106,7 @@ func BenchmarkSignInByMail(b *testing.B) {
 	}, func(i int) error {
 		// Spending a link kills the other links of its address; the bare
 		// statement's token is another person's.
-		_, err := s.SignInByVerification(b.Context(), []string{fmt.Sprint("t", i)}, session(i))
+		_, err := s.SignInByVerification(b.Context(), store.Proof{Tokens: []string{fmt.Sprint("t", i)}}, session(i))
 		return err
 	}, func(i int) error {
 		_, err := pool.Exec(b.Context(), `WITH t AS (DELETE FROM verification_tokens WHERE token = $1 RETURNING identifier)

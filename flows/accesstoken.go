@@ -42,8 +42,8 @@ func (g *Gate) MakeToken(ctx context.Context, p *Person, name string, life time.
 	case life < time.Minute || life > g.Tokens.MaxLife:
 		return "", made, refuse(AccessDenied, ReasonTokenInvalid, "a life of %s", life)
 	}
-	token = AccessTokenPrefix + randomToken()
-	made, err = g.Sessions.Store.CreateAccessToken(ctx, p.UserID, name, SessionToken(token).stored(), life, g.Tokens.PerUser)
+	token = AccessTokenPrefix + g.Sessions.Dialect.newToken()
+	made, err = g.Sessions.Store.CreateAccessToken(ctx, p.UserID, name, g.Sessions.Dialect.stored(token), life, g.Tokens.PerUser)
 	if errors.Is(err, store.ErrTooMany) {
 		err = refuse(AccessDenied, ReasonTooManyTokens, "user %d", p.UserID)
 	}

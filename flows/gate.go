@@ -3,7 +3,6 @@ package flows
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,10 +39,10 @@ func (p *Person) Live(now time.Time) bool { return p.entry.Live(now) }
 
 // Person says whose session token is: ErrNoSession, store.ErrUnavailable.
 func (g *Gate) Person(ctx context.Context, token SessionToken) (*Person, error) {
-	if !token.wellFormed() {
+	if !g.Sessions.Dialect.wellFormed(string(token)) {
 		return nil, ErrNoSession
 	}
-	return g.person(ctx, store.SessionToken, token.stored())
+	return g.person(ctx, store.SessionToken, g.Sessions.Dialect.stored(string(token)))
 }
 
 // Again asks again about somebody who is no longer Live.
@@ -54,11 +53,10 @@ func (g *Gate) Again(ctx context.Context, p *Person) (*Person, error) {
 // Bearer says whose access token is. ErrNoSession: it is none of ours, unknown,
 // or over.
 func (g *Gate) Bearer(ctx context.Context, token string) (*Person, error) {
-	rest, ours := strings.CutPrefix(token, AccessTokenPrefix)
-	if !ours || !SessionToken(rest).wellFormed() {
+	if !g.Sessions.Dialect.bearer(token) {
 		return nil, ErrNoSession
 	}
-	return g.person(ctx, store.AccessToken, SessionToken(token).stored())
+	return g.person(ctx, store.AccessToken, g.Sessions.Dialect.stored(token))
 }
 
 func (g *Gate) person(ctx context.Context, by store.Token, stored string) (*Person, error) {
@@ -80,10 +78,22 @@ func (g *Gate) person(ctx context.Context, by store.Token, stored string) (*Pers
 
 // IdentityOf is what rules know of somebody.
 func IdentityOf(rules *gate.Rules, c store.Checked) gate.Identity {
-	id := gate.Identity{UserID: c.User.ID, Name: c.User.Name, Providers: c.Providers}
-	if c.User.EmailVerified != nil {
-		id.Email = c.User.Email
-	}
+	id := gate.Identity{UserID: c.User.ID, Name: c.User.Name, Providers: c.Providers, Email: provenAddress(c.User)}
 	id.Groups = rules.GroupsOf(id)
 	return id
+}
+
+// provenAddress is the address that u has proven, "" for none. Another program
+// may have taken for one what is not exactly one mailbox, such as
+// "e＠evil.test@example.org", which its owner's mail server delivers elsewhere
+// than a rule for example.org supposes (CVE-2026-73420).
+func provenAddress(u store.User) string {
+	if u.EmailVerified == nil {
+		return ""
+	}
+	address, err := ParseAddress(u.Email)
+	if err != nil {
+		return ""
+	}
+	return address
 }

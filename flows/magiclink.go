@@ -70,6 +70,12 @@ func (a MailAttempt) Wait(address string, now time.Time) time.Duration {
 	return max(a.StartedAt.Add(wait).Sub(now), 0)
 }
 
+// A Link is the query of a mailed link.
+type Link struct {
+	Email string // in NextAuth's links
+	Token string
+}
+
 // A MailedLink is what a link would do, before anybody presses its button.
 type MailedLink struct {
 	Email   string // whom it signs in
@@ -83,13 +89,16 @@ type MagicLink struct {
 	Store    *store.Store
 	Sessions *Sessions
 	Keys     Keys
-	Send     func(mail.Link) error     // hands the mail to the queue
-	URL      func(token string) string // the link to mail
-	Site     string                    // host shown in the mail
-	Bind     bool                      // a link signs in only the browser that asked for it
+	Send     func(mail.Link) error              // hands the mail to the queue
+	URL      func(address, token string) string // the link to mail
+	Site     string                             // host shown in the mail
+	Bind     bool                               // a link signs in only the browser that asked for it
 	TTL      time.Duration
 	Tries    int // how often the code may be typed
 	Limits   store.MailLimits
+	// Believed are the providers whose accounts stay when their user's address is
+	// proven for the first time; see store.Proof.
+	Believed []string
 	Now      func() time.Time
 
 	Admission *Admission // nil lets everybody in
@@ -104,9 +113,9 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 	if err != nil {
 		return MailAttempt{}, false, refuse(EmailSignin, ReasonAddressInvalid, "%w", err)
 	}
-	token := randomToken()
+	token := m.Sessions.Dialect.newToken()
 	a = MailAttempt{
-		ID: randomToken(), Email: address, Token: m.Keys.MAC(purposeLink, token),
+		ID: randomToken(), Email: address, Token: m.Sessions.Dialect.link(address, token).Tokens[0],
 		ReturnTo: r.ReturnTo, Browser: r.Browser, System: r.System, Sent: 1, StartedAt: m.Now(),
 	}
 	if r.Before.Email == address {
@@ -129,40 +138,40 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 		// The rows stay: what they unlock is mailed to nobody.
 		return a, false, err
 	}
-	err = m.Send(mail.Link{To: address, URL: m.URL(token), Code: m.code(a), Site: m.Site, Language: r.Language, Expires: m.TTL})
+	err = m.Send(mail.Link{To: address, URL: m.URL(address, token), Code: m.code(a), Site: m.Site, Language: r.Language, Expires: m.TTL})
 	if err != nil {
 		// The rows must not outlive a mail that will never come.
 		return a, false, errors.Join(
 			refuse(EmailSignin, ReasonMailDown, "%w", err),
-			m.Store.RevokeVerification(ctx, []string{a.Token}))
+			m.Store.RevokeVerification(ctx, store.Proof{Tokens: []string{a.Token}}))
 	}
 	return a, true, nil
 }
 
 // Look says whom the link's token would sign in, and leaves it as it is: mail
 // scanners open every link (security M-6). asked is this browser's attempt.
-func (m *MagicLink) Look(ctx context.Context, token string, asked MailAttempt) (MailedLink, error) {
-	hashes, err := m.linkHashes(token)
+func (m *MagicLink) Look(ctx context.Context, l Link, asked MailAttempt) (MailedLink, error) {
+	proof, err := m.proof(l)
 	if err != nil {
 		return MailedLink{}, err
 	}
-	row, err := m.Store.VerificationToken(ctx, hashes)
+	row, err := m.Store.VerificationToken(ctx, proof)
 	if err != nil {
 		return MailedLink{}, linkError(err)
 	}
-	same := sameOf(asked, hashes)
+	same := sameOf(asked, proof.Tokens)
 	return MailedLink{Email: row.Identifier, AskedAt: row.CreatedAt, Same: same, Refused: m.Bind && !same}, nil
 }
 
 // Complete spends the link's token and signs in whom it was mailed to. Of any
 // number of concurrent uses exactly one succeeds (security G-2). current is the
 // session this browser has; it is replaced.
-func (m *MagicLink) Complete(ctx context.Context, token string, asked MailAttempt, fallback string, current SessionToken) (SignedIn, error) {
-	hashes, err := m.linkHashes(token)
+func (m *MagicLink) Complete(ctx context.Context, l Link, asked MailAttempt, fallback string, current SessionToken) (SignedIn, error) {
+	proof, err := m.proof(l)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	returnTo, same := fallback, sameOf(asked, hashes)
+	returnTo, same := fallback, sameOf(asked, proof.Tokens)
 	if m.Bind && !same {
 		// Whoever tricks somebody into pressing the button of a mail that they
 		// did not ask for gains nothing (security M-7).
@@ -171,7 +180,7 @@ func (m *MagicLink) Complete(ctx context.Context, token string, asked MailAttemp
 	if same && asked.ReturnTo != "" {
 		returnTo = asked.ReturnTo
 	}
-	return m.signIn(ctx, hashes, returnTo, current)
+	return m.signIn(ctx, proof, returnTo, current)
 }
 
 // CompleteCode spends the code that was mailed for attempt a. How often it may
@@ -193,54 +202,56 @@ func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed strin
 		}
 		return SignedIn{}, refuse(Verification, ReasonCodeWrong, "%d tries left", left)
 	}
-	return m.signIn(ctx, m.Store.CodeTokens(m.codeToken(a), m.Tries), a.ReturnTo, current)
+	return m.signIn(ctx, store.Proof{Tokens: m.Store.CodeTokens(m.codeToken(a), m.Tries)}, a.ReturnTo, current)
 }
 
 // Revoke spends the link's token without signing anybody in: "this wasn't me".
-func (m *MagicLink) Revoke(ctx context.Context, token string) error {
-	hashes, err := m.linkHashes(token)
+func (m *MagicLink) Revoke(ctx context.Context, l Link) error {
+	proof, err := m.proof(l)
 	if err != nil {
 		return err
 	}
-	return m.Store.RevokeVerification(ctx, hashes)
+	return m.Store.RevokeVerification(ctx, proof)
 }
 
-func (m *MagicLink) signIn(ctx context.Context, tokens []string, returnTo string, current SessionToken) (SignedIn, error) {
-	if err := m.admit(ctx, tokens); err != nil {
+func (m *MagicLink) signIn(ctx context.Context, proof store.Proof, returnTo string, current SessionToken) (SignedIn, error) {
+	if err := m.admit(ctx, proof); err != nil {
 		return SignedIn{}, err
 	}
 	token, session := m.Sessions.begin(current)
-	signedIn, err := m.Store.SignInByVerification(ctx, tokens, session)
+	proof.Believed = m.Believed
+	signedIn, err := m.Store.SignInByVerification(ctx, proof, session)
 	if err != nil {
 		return SignedIn{}, linkError(err)
 	}
 	return SignedIn{SignedIn: signedIn, Token: token, ReturnTo: returnTo}, nil
 }
 
-// admit refuses whom one of tokens was mailed to, if they may not sign in; what
-// was mailed is spent then.
-func (m *MagicLink) admit(ctx context.Context, tokens []string) error {
+// admit refuses whom proof was mailed to, if they may not sign in; what was
+// mailed is spent then.
+func (m *MagicLink) admit(ctx context.Context, proof store.Proof) error {
 	if m.Admission == nil {
 		return nil
 	}
-	row, err := m.Store.VerificationToken(ctx, tokens)
+	row, err := m.Store.VerificationToken(ctx, proof)
 	if err != nil {
 		return linkError(err)
 	}
 	err = m.Admission.address(ctx, row.Identifier, false)
 	if isRefusal(err) {
-		err = errors.Join(err, m.Store.RevokeVerification(ctx, tokens))
+		err = errors.Join(err, m.Store.RevokeVerification(ctx, proof))
 	}
 	return err
 }
 
-// linkHashes gives the stored forms that token may have. Malformed, unknown,
-// used and expired tokens all get the same refusal (security M-9).
-func (m *MagicLink) linkHashes(token string) ([]string, error) {
-	if !SessionToken(token).wellFormed() { // the same 43 characters
-		return nil, refuse(Verification, ReasonLinkExpired, "malformed token")
+// proof is what is stored of l. Malformed, unknown, used and expired links all
+// get the same refusal (security M-9).
+func (m *MagicLink) proof(l Link) (store.Proof, error) {
+	proof := m.Sessions.Dialect.link(l.Email, l.Token)
+	if len(proof.Tokens) == 0 {
+		return store.Proof{}, refuse(Verification, ReasonLinkExpired, "malformed link")
 	}
-	return m.Keys.MACs(purposeLink, token), nil
+	return proof, nil
 }
 
 func linkError(err error) error {

@@ -224,8 +224,8 @@ func (o *OAuth) account(providerID string, id providers.Identity) store.Account 
 		Type:              "oauth",
 		Provider:          providerID,
 		ProviderAccountID: id.Subject,
-		RefreshToken:      o.Keys.sealUpstream(id.RefreshToken, compound+" refresh_token"),
-		AccessToken:       o.Keys.sealUpstream(id.AccessToken, compound+" access_token"),
+		RefreshToken:      o.Sessions.Dialect.upstream(id.RefreshToken, compound+" refresh_token"),
+		AccessToken:       o.Sessions.Dialect.upstream(id.AccessToken, compound+" access_token"),
 	}
 	if !id.Tokens.Expires.IsZero() {
 		a.AccessTokenExpires = &id.Tokens.Expires

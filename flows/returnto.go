@@ -12,6 +12,13 @@ import (
 type ReturnTo struct {
 	base    *url.URL
 	origins []origin
+	bare    bool // an origin is written without a slash behind it
+}
+
+// Bare is r that writes an origin alone as NextAuth does, without a slash.
+func (r ReturnTo) Bare() ReturnTo {
+	r.bare = true
+	return r
 }
 
 // origin is scheme, port and an exact host, or a suffix that starts with a dot.
@@ -48,7 +55,12 @@ func NewReturnTo(public string, allowed []string) (ReturnTo, error) {
 }
 
 // Default is where a browser goes that named no place, or a forbidden one.
-func (r ReturnTo) Default() string { return r.base.String() + "/" }
+func (r ReturnTo) Default() string {
+	if r.bare {
+		return r.base.String()
+	}
+	return r.base.String() + "/"
+}
 
 // Resolve turns what a browser asked for into an absolute URL on an allowed
 // origin. It never returns its input: the answer is written anew from parsed
@@ -122,6 +134,9 @@ func (r ReturnTo) allows(u *url.URL) bool {
 // that another parser could read as leaving the origin or the folder becomes /.
 func (r ReturnTo) write(scheme, host string, u *url.URL) string {
 	out := url.URL{Scheme: scheme, Host: host, Path: "/"}
+	if r.bare && u.Path == "" && u.RawQuery == "" && u.Fragment == "" {
+		out.Path = ""
+	}
 	if u.Path != "" && safePath(u.EscapedPath()) {
 		out.Path, out.RawPath = u.Path, u.EscapedPath()
 	}

@@ -2,39 +2,14 @@ package flows
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 
 	"github.com/gatepost/gatepost/store"
 )
 
-// A SessionToken is what the browser's cookie holds: 256 random bits, 43
-// characters. The database stores only its hash, so that a leaked backup opens
-// nothing (security S-2).
+// A SessionToken is what the browser's cookie holds, of the form that the
+// Dialect has.
 type SessionToken string
-
-// stored is the form in sessions.session_token, 64 hex digits; "" for no token.
-func (t SessionToken) stored() string {
-	if t == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(t))
-	return hex.EncodeToString(sum[:])
-}
-
-// wellFormed is all that is read of a token before the look-up (security S-11).
-func (t SessionToken) wellFormed() bool {
-	if len(t) != 43 {
-		return false
-	}
-	for i := range len(t) {
-		if c := t[i]; !isAlnum(c) && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return true
-}
 
 // SignedIn is a session just begun.
 type SignedIn struct {
@@ -52,20 +27,20 @@ type Sessions struct {
 	Store      *store.Store
 	Cache      *store.Cache // answers Current
 	Lifetimes  store.Lifetimes
+	Dialect    Dialect
 	MaxPerUser int // the oldest beyond it end when a new one begins; security S-14
 }
 
 // begin makes the tokens of a new session that replaces old in this browser
 // (security S-1: signing in always changes the token).
 func (s *Sessions) begin(old SessionToken) (SessionToken, store.NewSession) {
-	token := SessionToken(randomToken())
-	replaces := ""
-	if old.wellFormed() {
-		replaces = old.stored()
+	token, replaces := s.Dialect.newToken(), ""
+	if s.Dialect.wellFormed(string(old)) {
+		replaces = s.Dialect.stored(string(old))
 	}
-	return token, store.NewSession{
-		SessionToken: token.stored(),
-		AccessToken:  SessionToken(randomToken()).stored(),
+	return SessionToken(token), store.NewSession{
+		SessionToken: s.Dialect.stored(token),
+		AccessToken:  s.Dialect.stored(s.Dialect.newToken()),
 		Replaces:     replaces,
 		Lifetimes:    s.Lifetimes,
 		MaxPerUser:   s.MaxPerUser,
@@ -75,10 +50,10 @@ func (s *Sessions) begin(old SessionToken) (SessionToken, store.NewSession) {
 // Current says who is signed in with token, and extends the session when that
 // is due. It returns ErrNoSession, or store.ErrUnavailable when it cannot tell.
 func (s *Sessions) Current(ctx context.Context, token SessionToken) (store.User, store.Session, error) {
-	if !token.wellFormed() {
+	if !s.Dialect.wellFormed(string(token)) {
 		return store.User{}, store.Session{}, ErrNoSession
 	}
-	entry, err := s.Cache.Check(ctx, store.SessionToken, token.stored())
+	entry, err := s.Cache.Check(ctx, store.SessionToken, s.Dialect.stored(string(token)))
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrNoSession
 	}
@@ -90,10 +65,10 @@ func (s *Sessions) Current(ctx context.Context, token SessionToken) (store.User,
 
 // End ends the session of token, if there is one.
 func (s *Sessions) End(ctx context.Context, token SessionToken) error {
-	if !token.wellFormed() {
+	if !s.Dialect.wellFormed(string(token)) {
 		return nil
 	}
-	return s.Store.EndSession(ctx, token.stored())
+	return s.Store.EndSession(ctx, s.Dialect.stored(string(token)))
 }
 
 // EndOne ends one session of a user. One that is gone already is what was asked
@@ -111,7 +86,7 @@ func unlessGone(err error) error {
 
 // EndOthers ends every session of a user but that of token.
 func (s *Sessions) EndOthers(ctx context.Context, userID int32, token SessionToken) (int, error) {
-	return s.Store.EndOtherSessions(ctx, userID, token.stored())
+	return s.Store.EndOtherSessions(ctx, userID, s.Dialect.stored(string(token)))
 }
 
 // EndAll ends every session of a user.
@@ -133,7 +108,7 @@ func (s *Sessions) Accounts(ctx context.Context, userID int32) ([]store.Account,
 // sessions. The last way in cannot be removed (security L-9); one that is gone
 // already is no error.
 func (s *Sessions) Unlink(ctx context.Context, userID, accountID int32, token SessionToken) error {
-	err := s.Store.Unlink(ctx, userID, accountID, token.stored())
+	err := s.Store.Unlink(ctx, userID, accountID, s.Dialect.stored(string(token)))
 	if errors.Is(err, store.ErrLastWayIn) {
 		return refuse(OAuthAccountNotLinked, ReasonLastWayIn, "user %d, account %d", userID, accountID)
 	}

@@ -40,6 +40,12 @@ func MapProfile(p Provider, docs Documents) (Profile, error) {
 	return out, nil
 }
 
+// OnlyProven reports that whatever address p's answers have is proven, by p's own
+// practice or by the operator's word.
+func (p Provider) OnlyProven() bool {
+	return p.EmailVerified.Trust == "delivered" && !p.AnyTenantAssertsEmail
+}
+
 func (t Trust) holds(docs Documents) bool {
 	switch t.Trust {
 	case "claim":

@@ -32,6 +32,11 @@ const (
 // A few thousand entries are kept ready, the others in a form that the garbage
 // collector need not walk: at 100,000 sessions it would cost a check as much
 // again as all the rest.
+//
+// A cache for no sessions remembers nothing: it is for tables that another
+// program deletes from without a word. Checks that wait share a statement there
+// too, but none joins one that has been sent, which may have read a session that
+// is gone by now.
 type Cache struct {
 	Warn func(error) // told when endings are not heard, once a cause; may be nil
 
@@ -101,7 +106,7 @@ type flight struct {
 	started time.Time
 }
 
-// NewCache keeps up to most sessions. Nothing is remembered until Run hears of
+// NewCache keeps up to most sessions, or none for 0. Nothing is remembered until Run hears of
 // endings.
 func NewCache(s *Store, most int, l Lifetimes) *Cache {
 	c := &Cache{store: s, lifetimes: l, cold: remembered{most: most}}
@@ -236,6 +241,9 @@ func (c *Cache) take() (batch []*flight, by Token) {
 				c.done(f)
 				continue
 			}
+			if !c.Trusted() && c.flights[f.key] == f {
+				delete(c.flights, f.key)
+			}
 			batch = append(batch, f)
 		}
 		if len(batch) > 0 {
@@ -345,6 +353,9 @@ func (c *Cache) trust(up bool) {
 	}
 	c.clear()
 }
+
+// Remembers reports whether c is to keep anything.
+func (c *Cache) Remembers() bool { return c.cold.most > 0 }
 
 // Trusted reports whether answers may come from memory.
 func (c *Cache) Trusted() bool { return c.generation.Load() != 0 }

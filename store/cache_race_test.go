@@ -126,6 +126,39 @@ func slowCache(t *testing.T, sessions int) (w *wire, c *store.Cache, direct *sto
 	return w, c, direct, dsn
 }
 
+// Beside a program that deletes sessions without a word: whoever asks after it
+// did joins no look-up that may have read the session, and nothing is remembered.
+func TestNothingRememberedIsNothingJoined(t *testing.T) {
+	dsn := storetest.URL(t)
+	w, slow := wired(t, dsn)
+	c := store.NewCache(storetest.OpenWith(t, store.Options{URL: slow, DirectURL: dsn}), 0, lifetimes)
+	c.Run(t.Context()) // returns at once
+	exec(t, dsn, "INSERT INTO users (name) VALUES ('Ada')")
+	exec(t, dsn, "INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES (1, now() + interval '30 days', 's', 'a')")
+	for range 3 {
+		if _, err := c.Check(t.Context(), store.SessionToken, "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stats := c.Stats(); stats.Misses != 3 || stats.Held != 0 || c.Remembers() {
+		t.Errorf("%+v", stats)
+	}
+	w.block()
+	early, late := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := c.Check(t.Context(), store.SessionToken, "s"); early <- err }()
+	eventually(t, "the row was read", func() bool { return w.pending.Load() > 0 })
+	exec(t, dsn, "DELETE FROM sessions")
+	go func() { _, err := c.Check(t.Context(), store.SessionToken, "s"); late <- err }()
+	eventually(t, "somebody else asks", func() bool { return c.Stats().Misses == 5 })
+	w.release()
+	if err := <-early; err != nil {
+		t.Errorf("who asked before: %v", err)
+	}
+	if err := <-late; !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("who asked after: %v", err)
+	}
+}
+
 // S-5, F-9: a check that begins after Forget has returned never succeeds by an
 // answer that was read before, whichever token it asks by, and whatever else was
 // forgotten meanwhile.

@@ -54,7 +54,7 @@ func TestSignInReadsNoOtherSessions(t *testing.T) {
 		}},
 		{"mail", func(i int) error {
 			request(t, s, "9@example.org", fmt.Sprint("mail", i))
-			_, err := s.SignInByVerification(t.Context(), []string{fmt.Sprint("mail", i)}, newSession(fmt.Sprint("mail", i)))
+			_, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{fmt.Sprint("mail", i)}}, newSession(fmt.Sprint("mail", i)))
 			return err
 		}},
 		{"check", func(i int) error {

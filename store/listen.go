@@ -9,8 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Run listens for sessions that end anywhere, until ctx ends.
+// Run listens for sessions that end anywhere, until ctx ends. A cache that
+// remembers nothing need not know.
 func (c *Cache) Run(ctx context.Context) {
+	if !c.Remembers() {
+		return
+	}
 	said := ""
 	for wait := 50 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 2*time.Second) {
 		up, err := c.listen(ctx)

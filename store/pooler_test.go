@@ -91,19 +91,19 @@ func everything(ctx context.Context, s *store.Store, cache *store.Cache, name st
 		if err != nil || !ok {
 			return fmt.Errorf("request: %v, %w", ok, err)
 		}
-		if v, err := s.VerificationToken(ctx, []string{token}); err != nil || v.Identifier != address {
+		if v, err := s.VerificationToken(ctx, store.Proof{Tokens: []string{token}}); err != nil || v.Identifier != address {
 			return fmt.Errorf("look: %+v, %w", v, err)
 		}
 		if left, err := s.SpendCodeTry(ctx, "code:"+token); err != nil || left != 2 {
 			return fmt.Errorf("try: %d, %w", left, err)
 		}
 		if token[0] == 'r' {
-			if err := s.RevokeVerification(ctx, []string{token}); err != nil {
+			if err := s.RevokeVerification(ctx, store.Proof{Tokens: []string{token}}); err != nil {
 				return err
 			}
 		}
 	}
-	if in, err := s.SignInByVerification(ctx, []string{"kept " + name}, newSession(name+" mail")); err != nil || in.User.ID != id {
+	if in, err := s.SignInByVerification(ctx, store.Proof{Tokens: []string{"kept " + name}}, newSession(name+" mail")); err != nil || in.User.ID != id {
 		return fmt.Errorf("mail: %+v, %w", in, err)
 	}
 	accounts, err := s.AccountsOf(ctx, id)

@@ -24,8 +24,8 @@ type Account struct {
 	Type               string // "oauth"
 	Provider           string
 	ProviderAccountID  string
-	RefreshToken       string // sealed by flows
-	AccessToken        string // sealed by flows
+	RefreshToken       string // sealed by flows, but in NextAuth's dialect
+	AccessToken        string // the same
 	AccessTokenExpires *time.Time
 	CreatedAt          time.Time
 	UpdatedAt          time.Time
@@ -36,15 +36,15 @@ type Session struct {
 	ID           int32
 	UserID       int32
 	Expires      time.Time
-	SessionToken string // as stored: a hash
-	AccessToken  string // as stored: a hash
+	SessionToken string // as stored: a hash, or in NextAuth's dialect the token
+	AccessToken  string // the same
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 }
 
 // tokenPrefix begins the session_token of an access token that a person made
-// for an API client. No cookie can have it, since what a cookie is looked up by
-// is a hash in hex.
+// for an API client. No cookie can have it: what a cookie is looked up by is a
+// hash in hex, or in NextAuth's dialect a token that does not begin so.
 const tokenPrefix = "api:"
 
 // AccessTokenName is the name of a session that is an access token made for an
@@ -70,7 +70,15 @@ type VerificationToken struct {
 type Lifetimes struct {
 	Idle     time.Duration // until it ends without use
 	Update   time.Duration // how often use is written down at most
-	Absolute time.Duration // from its beginning, however much it is used
+	Absolute time.Duration // from its beginning, however much it is used; 0 for without end
+}
+
+// end is Absolute in seconds, or longer than anything lasts.
+func (l Lifetimes) end() float64 {
+	if l.Absolute == 0 {
+		return 1000 * 365 * 24 * 60 * 60
+	}
+	return l.Absolute.Seconds()
 }
 
 // A NewSession is a session to begin.

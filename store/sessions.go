@@ -14,8 +14,8 @@ const (
 	AccessToken               // a bearer token of an API client
 )
 
-// A Checked is a live session and whose it is. Session.AccessToken is there only
-// when the session was looked up by it.
+// A Checked is a live session and whose it is. A Cache that remembers it may drop
+// Session.AccessToken.
 type Checked struct {
 	User      User
 	Session   Session
@@ -39,7 +39,7 @@ const (
 	whose = `, s.created_at, coalesce(slid.updated_at, s.updated_at),
 		ARRAY(SELECT DISTINCT provider FROM accounts WHERE user_id = u.id ORDER BY provider)
 	FROM sessions s JOIN users u ON u.id = s.user_id `
-	checkBySession = slid + checked + `''` + whose + `LEFT JOIN slid ON slid.id = s.id
+	checkBySession = slid + checked + `s.access_token` + whose + `LEFT JOIN slid ON slid.id = s.id
 	WHERE s.session_token = ANY($1::varchar[]) AND s.expires > now() AND s.created_at + $4::float8 * interval '1 second' > now()`
 	checkByAccess = checked + `s.access_token` + whose + `LEFT JOIN (SELECT NULL::int, NULL::timestamptz, NULL::timestamptz WHERE false) slid (id, expires, updated_at) ON false
 	WHERE s.access_token = ANY($1::varchar[]) AND s.expires > now()
@@ -50,9 +50,9 @@ const (
 // statement and in no order; those that are unknown or over, or whose user is
 // gone, are left out (security S-3).
 func (s *Store) Check(ctx context.Context, by Token, tokens []string, l Lifetimes) (found []Checked, err error) {
-	sql, args := checkBySession, []any{tokens, l.Idle.Seconds(), l.Update.Seconds(), l.Absolute.Seconds()}
+	sql, args := checkBySession, []any{tokens, l.Idle.Seconds(), l.Update.Seconds(), l.end()}
 	if by == AccessToken {
-		sql, args = checkByAccess, []any{tokens, l.Absolute.Seconds()}
+		sql, args = checkByAccess, []any{tokens, l.end()}
 	}
 	err = s.do(ctx, "check sessions", func(ctx context.Context) error {
 		found = found[:0]

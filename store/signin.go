@@ -65,7 +65,7 @@ const (
 )
 
 func sessionArgs(n NewSession) []any {
-	return []any{n.SessionToken, n.AccessToken, n.Replaces, n.Idle.Seconds(), n.Absolute.Seconds(), n.MaxPerUser}
+	return []any{n.SessionToken, n.AccessToken, n.Replaces, n.Idle.Seconds(), n.end(), n.MaxPerUser}
 }
 
 // SignInByAccount signs in the owner of in.Account, or a new user with it, in

@@ -118,7 +118,7 @@ func TestSignInWithoutAnswer(t *testing.T) {
 			return s.SignInByLinking(ctx, 1, "", answer("github", "1", "", "x"))
 		},
 		"verification": func(ctx context.Context, s *store.Store) (store.SignedIn, error) {
-			return s.SignInByVerification(ctx, []string{"t"}, newSession("x"))
+			return s.SignInByVerification(ctx, store.Proof{Tokens: []string{"t"}}, newSession("x"))
 		},
 	}
 	for _, tt := range []struct {

@@ -92,7 +92,10 @@ func TestStatementsPerFlow(t *testing.T) {
 			_, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: "ada@example.org", Token: "t", CodeToken: "code:c", TTL: time.Minute, CodeTries: 5})
 			return err
 		}},
-		{"mail link", func() error { _, err := s.SignInByVerification(ctx, []string{"t"}, newSession("4")); return err }},
+		{"mail link", func() error {
+			_, err := s.SignInByVerification(ctx, store.Proof{Tokens: []string{"t"}}, newSession("4"))
+			return err
+		}},
 		{"sign out", func() error { return s.EndSession(ctx, "session 4") }},
 	}
 	for _, step := range steps {
@@ -188,7 +191,7 @@ func TestOneLinkSignsInOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
-			in, err := s.SignInByVerification(t.Context(), []string{"t"}, newSession(fmt.Sprint(i)))
+			in, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}}, newSession(fmt.Sprint(i)))
 			switch {
 			case err == nil && in.User.Email == "ada@example.org" && in.User.EmailVerified != nil:
 				won.Add(1)
@@ -225,12 +228,64 @@ func TestFirstProofDetaches(t *testing.T) {
 	exec(t, url, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('x', 1, 'oauth', 'evil', '6')`)
 	exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES (1, now() + interval '1 day', 'theirs', 'theirs')`)
 	request(t, s, "victim@example.org", "t")
-	in, err := s.SignInByVerification(t.Context(), []string{"t"}, newSession("mine"))
+	in, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}}, newSession("mine"))
 	if err != nil || in.User.ID != 1 || in.NewUser || in.User.EmailVerified == nil {
 		t.Fatalf("%+v, %v", in, err)
 	}
 	if got := query[string](t, url, "SELECT (SELECT count(*) FROM accounts) || ' ' || (SELECT string_agg(session_token, ',') FROM sessions)"); got != "0 session mine" {
 		t.Errorf("left: %s", got)
+	}
+}
+
+// L-4 beside NextAuth, which marks no address of a provider as proven: accounts
+// of providers that hand out proven ones stay, and sessions end only with an
+// account.
+func TestFirstProofKeepsBelieved(t *testing.T) {
+	for name, tt := range map[string]struct {
+		believed []string
+		want     string
+	}{
+		"nobody":     {nil, "0 ; mine"},
+		"none":       {[]string{}, "0 ; mine"},
+		"one of two": {[]string{"steady"}, "1 steady; mine"},
+		"both":       {[]string{"steady", "evil"}, "2 evil,steady; mine,theirs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := storetest.URL(t)
+			s := storetest.OpenWith(t, store.Options{URL: url})
+			exec(t, url, `INSERT INTO users (email) VALUES ('victim@example.org')`)
+			exec(t, url, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('x', 1, 'oauth', 'evil', '6'), ('y', 1, 'oauth', 'steady', '7')`)
+			exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES (1, now() + interval '1 day', 'theirs', 'theirs')`)
+			request(t, s, "victim@example.org", "t")
+			if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}, Identifier: "other@example.org", Believed: tt.believed}, newSession("other")); !errors.Is(err, store.ErrNotFound) {
+				t.Fatalf("for another address: %v", err)
+			}
+			if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}, Identifier: "victim@example.org", Believed: tt.believed}, newSession("mine")); err != nil {
+				t.Fatal(err)
+			}
+			if got := query[string](t, url, "SELECT (SELECT count(*) || ' ' || coalesce(string_agg(provider, ',' ORDER BY provider), '') FROM accounts) || '; ' || (SELECT string_agg(replace(session_token, 'session ', ''), ',' ORDER BY session_token) FROM sessions)"); got != tt.want {
+				t.Errorf("left: %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// Without an absolute end a session lives as long as it is used.
+func TestSessionsWithoutEnd(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	exec(t, url, `INSERT INTO users (name) VALUES ('Ada')`)
+	exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token, created_at) VALUES (1, now() + interval '1 day', 's', 'a', now() - interval '20 years')`)
+	endless := store.Lifetimes{Idle: lifetimes.Idle, Update: lifetimes.Update}
+	_, session, err := s.Session(t.Context(), "s", endless)
+	if err != nil || time.Until(session.Expires) < endless.Idle-time.Minute || session.AccessToken != "a" {
+		t.Errorf("%+v, %v", session, err)
+	}
+	if found, err := s.Check(t.Context(), store.AccessToken, []string{"a"}, endless); err != nil || len(found) != 1 {
+		t.Errorf("%v, %v", found, err)
+	}
+	if _, _, err := s.Session(t.Context(), "s", lifetimes); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("with one: %v", err)
 	}
 }
 
@@ -453,10 +508,10 @@ func TestCodeTries(t *testing.T) {
 	if left.Load() != 5 || none.Load() != 25 {
 		t.Errorf("%d guesses were taken, want 5", left.Load())
 	}
-	if _, err := s.SignInByVerification(t.Context(), s.CodeTokens("code:t", 5), newSession("x")); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: s.CodeTokens("code:t", 5)}, newSession("x")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an exhausted code: %v", err)
 	}
-	if _, err := s.SignInByVerification(t.Context(), []string{"t"}, newSession("y")); err != nil {
+	if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}}, newSession("y")); err != nil {
 		t.Errorf("the link must survive wrong codes: %v", err)
 	}
 }
@@ -558,7 +613,7 @@ func TestRestrictedRoleAndExecModes(t *testing.T) {
 			t.Errorf("mode %q: %v", mode, err)
 		}
 		request(t, s, name+"@example.org", name)
-		if _, err := s.SignInByVerification(t.Context(), []string{name}, newSession("v"+name)); err != nil {
+		if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{name}}, newSession("v"+name)); err != nil {
 			t.Errorf("mode %q: %v", mode, err)
 		}
 		if _, _, err := s.Session(t.Context(), "session "+name, lifetimes); err != nil {

@@ -87,12 +87,24 @@ func (s *Store) takeSlots(ctx context.Context, r VerificationRequest, granted *b
 		r.Limits.AddressPerWindow, r.Limits.AddressPerDay, r.Limits.ClientPerWindow, max(r.Limits.Window, time.Minute).Seconds()).Scan(granted)
 }
 
-// VerificationToken returns the live row that has one of tokens, and leaves it.
-func (s *Store) VerificationToken(ctx context.Context, tokens []string) (v VerificationToken, err error) {
+// A Proof is what is stored of something that was mailed.
+type Proof struct {
+	Tokens     []string // the forms that it may have
+	Identifier string   // the address that it was mailed to; "" for whichever the row names
+	// Believed are providers that only hand out addresses that they have proven.
+	// Where accounts are of users whose addresses nobody marked as proven, as in
+	// NextAuth, these stay when the address is proven for the first time, and
+	// sessions end only with an account. nil: nothing stays.
+	Believed []string
+}
+
+// VerificationToken returns the live row of p, and leaves it.
+func (s *Store) VerificationToken(ctx context.Context, p Proof) (v VerificationToken, err error) {
 	err = s.do(ctx, "verification token", func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
 	SELECT identifier, token, expires, created_at FROM verification_tokens
-	WHERE token = ANY($1) AND expires > now() AND identifier LIKE '%@%' LIMIT 1`, tokens).Scan(&v.Identifier, &v.Token, &v.Expires, &v.CreatedAt)
+	WHERE token = ANY($1) AND expires > now() AND identifier LIKE '%@%' AND ($2::varchar = '' OR identifier = $2::varchar) LIMIT 1`,
+			p.Tokens, p.Identifier).Scan(&v.Identifier, &v.Token, &v.Expires, &v.CreatedAt)
 	})
 	return v, err
 }
@@ -123,30 +135,34 @@ func (s *Store) SpendCodeTry(ctx context.Context, codeToken string) (left int, e
 	return left, err
 }
 
-// RevokeVerification deletes the rows that have one of tokens, and everything
-// else that was mailed to the same address.
-func (s *Store) RevokeVerification(ctx context.Context, tokens []string) error {
+// RevokeVerification deletes the rows of p, and everything else that was mailed
+// to the same address.
+func (s *Store) RevokeVerification(ctx context.Context, p Proof) error {
 	return s.do(ctx, "revoke verification", func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `
-	DELETE FROM verification_tokens WHERE identifier LIKE '%@%' AND identifier IN (SELECT identifier FROM verification_tokens WHERE token = ANY($1))`, tokens)
+	DELETE FROM verification_tokens WHERE identifier LIKE '%@%' AND identifier IN (
+		SELECT identifier FROM verification_tokens WHERE token = ANY($1) AND ($2::varchar = '' OR identifier = $2::varchar))`, p.Tokens, p.Identifier)
 		return err
 	})
 }
 
-// SignInByVerification spends one of tokens and signs in the user of the address
+// SignInByVerification spends p and signs in the user of the address
 // that the row names, or a new one, in one statement. Of any number of
 // concurrent uses exactly one succeeds; for the others, and for tokens that are
 // over, it is ErrNotFound (security G-2, M-5).
 //
 // The first proof of an address ends whatever was attached to its user before
-// by somebody who had not proven it: sessions and provider accounts (L-4).
-func (s *Store) SignInByVerification(ctx context.Context, tokens []string, session NewSession) (out SignedIn, err error) {
+// by somebody who had not proven it: sessions and provider accounts, but for
+// those of p.Believed (L-4).
+func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSession) (out SignedIn, err error) {
 	err = s.signIn(ctx, "sign in by verification", session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
 		var created bool
 		err := conn.QueryRow(ctx, `
 	WITH spent AS (
-		DELETE FROM verification_tokens WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' RETURNING id, identifier
+		DELETE FROM verification_tokens
+		WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' AND ($8::varchar = '' OR identifier = $8::varchar)
+		RETURNING id, identifier
 	), known AS (
 		SELECT u.id, u.name, u.email, u.email_verified, u.image, u.created_at, u.updated_at
 		FROM users u JOIN (SELECT DISTINCT identifier FROM spent) s ON u.email = s.identifier
@@ -157,7 +173,7 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 		UPDATE users u SET email_verified = now(), updated_at = now() FROM known k WHERE u.id = k.id AND k.email_verified IS NULL
 		RETURNING u.id, u.email_verified, u.updated_at
 	), detached AS (
-		DELETE FROM accounts a USING proven WHERE a.user_id = proven.id RETURNING a.id
+		DELETE FROM accounts a USING proven WHERE a.user_id = proven.id AND a.provider <> ALL(coalesce($9::varchar[], '{}')) RETURNING a.id
 	), forgotten AS (
 		DELETE FROM verification_tokens v USING (SELECT DISTINCT identifier FROM spent) s
 		WHERE v.identifier = s.identifier AND v.id NOT IN (SELECT id FROM spent) RETURNING v.id
@@ -165,6 +181,7 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 		SELECT id AS user_id FROM made UNION ALL SELECT id FROM known
 	)`+begun+surplus+`, unproven AS (
 		SELECT s.id FROM proven CROSS JOIN LATERAL (SELECT id FROM sessions WHERE user_id = proven.id OFFSET 0) s
+		WHERE $9::varchar[] IS NULL OR EXISTS (SELECT FROM detached)
 	), ended AS (
 		DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM replaced UNION ALL SELECT id FROM surplus UNION ALL SELECT id FROM unproven))
 		RETURNING session_token
@@ -172,7 +189,7 @@ func (s *Store) SignInByVerification(ctx context.Context, tokens []string, sessi
 	SELECT EXISTS (SELECT FROM made), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
 		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,
-			append(sessionArgs(session), tokens)...).Scan(append([]any{&created}, n.into()...)...)
+			append(sessionArgs(session), p.Tokens, p.Identifier, p.Believed)...).Scan(append([]any{&created}, n.into()...)...)
 		out = n.signedIn()
 		s.haveEnded(n.ended)
 		out.NewUser = created

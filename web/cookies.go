@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/nextauth"
 )
 
 // Names as the design has them; cookies.name adds the prefix.
@@ -32,11 +34,12 @@ const (
 	lastUsedCookie = "gatepost.last-provider"
 	crossingCookie = "gatepost.crossing-" // + 16 hex digits of its bind
 	bouncesCookie  = "gatepost.bounces"
-	carriedCode    = "gatepost.carried" // in a URL, never a cookie
-	maxAttempts    = 5                  // sign-ins under way in one browser, security O-40
-	maxCookie      = 4096               // name and value; browsers drop longer ones, security S-8
-	maxReturnTo    = 2048               // what the plain cookie may take
-	maxAnswer      = 4096               // of a form_post, before it is sealed
+	verifierCookie = "gatepost.code-verifier" // of NextAuth; we only read it
+	carriedCode    = "gatepost.carried"       // in a URL, never a cookie
+	maxAttempts    = 5                        // sign-ins under way in one browser, security O-40
+	maxCookie      = 4096                     // name and value; browsers drop longer ones, security S-8
+	maxReturnTo    = 2048                     // what the plain cookie may take
+	maxAnswer      = 4096                     // of a form_post, before it is sealed
 	maxCookieLife  = 400 * 24 * time.Hour
 )
 
@@ -44,15 +47,17 @@ const (
 // sealed: encrypted and authenticated by keys of that purpose alone, with the
 // cookie's name inside (security G-1, K-S6).
 type cookies struct {
+	wire
 	secure bool
-	domain string // of the session cookie only
-	sites  []Site // whose session cookies have domains of their own
-	csrf   [][]byte
+	domain string                          // of the session cookie only
+	sites  []Site                          // whose session cookies have domains of their own
 	sealed map[string][]securecookie.Codec // by purpose
 }
 
-func newCookies(keys flows.Keys, secure bool, domain string, sites []Site) *cookies {
-	k := &cookies{secure: secure, domain: domain, sites: sites, csrf: keys.Derive("csrf cookie", 32), sealed: map[string][]securecookie.Codec{}}
+// newCookies writes cookies as we do, or with a secret as the NextAuth site of
+// that secret does.
+func newCookies(keys flows.Keys, secure bool, domain string, sites []Site, secret *nextauth.Secret) *cookies {
+	k := &cookies{secure: secure, domain: domain, sites: sites, sealed: map[string][]securecookie.Codec{}}
 	for _, purpose := range []string{sessionCookie, attemptCookie, answerCookie, mailCookie, pendingCookie, typedCookie, crossingCookie, bouncesCookie, carriedCode} {
 		hash, block := keys.Derive("mac "+purpose, 32), keys.Derive("seal "+purpose, 32)
 		for i := range hash {
@@ -71,21 +76,12 @@ func newCookies(keys flows.Keys, secure bool, domain string, sites []Site) *cook
 			k.sealed[purpose] = append(k.sealed[purpose], codec)
 		}
 	}
-	return k
-}
-
-// name adds the prefix that browsers enforce: __Host- keeps a sibling host from
-// planting the cookie; only the session cookie may have a Domain (security S-7,
-// S-10). Plain http is for development on loopback.
-func (k *cookies) name(base string) string {
-	switch {
-	case !k.secure:
-		return base
-	case k.domain != "" && base == sessionCookie:
-		return "__Secure-" + base
-	default:
-		return "__Host-" + base
+	own := ownWire{secure, domain != "", keys.Derive("csrf cookie", 32), k.sealed[sessionCookie]}
+	k.wire = own
+	if secret != nil {
+		k.wire = nextAuthWire{own, *secret}
 	}
+	return k
 }
 
 // domainFor is the Domain of the session cookie on the host that was asked.
@@ -105,10 +101,26 @@ func (k *cookies) set(c echo.Context, base, value string, expires time.Time) {
 		cookie.Domain = k.domainFor(c)
 	}
 	if !expires.IsZero() {
-		left := min(time.Until(expires), maxCookieLife)
-		cookie.Expires, cookie.MaxAge = time.Now().Add(left).UTC(), max(int(left/time.Second), 1)
+		left := time.Until(expires)
+		if cookie.Expires = expires.UTC(); left > maxCookieLife {
+			left, cookie.Expires = maxCookieLife, time.Now().Add(maxCookieLife).UTC()
+		}
+		cookie.MaxAge = max(int(left/time.Second), 1)
 	}
-	http.SetCookie(c.Response(), cookie)
+	k.write(c, base, cookie)
+}
+
+// write adds a Set-Cookie, in place of an earlier one for the same cookie.
+func (k *cookies) write(c echo.Context, base string, cookie *http.Cookie) {
+	line, h := k.line(base, cookie), c.Response().Header()
+	same := func(old string) bool { return strings.HasPrefix(old, cookie.Name+"=") }
+	switch i := slices.IndexFunc(h["Set-Cookie"], same); {
+	case line == "": // no cookie can be written so
+	case i >= 0:
+		h["Set-Cookie"][i] = line
+	default:
+		h.Add("Set-Cookie", line)
+	}
 }
 
 // clear removes a cookie with the attributes it was set with (security S-5).
@@ -117,7 +129,7 @@ func (k *cookies) clear(c echo.Context, base string) {
 	if base == sessionCookie {
 		cookie.Domain = k.domainFor(c)
 	}
-	http.SetCookie(c.Response(), cookie)
+	k.write(c, base, cookie)
 }
 
 // get returns the value of the one cookie of that name. Two of them are none: a
@@ -197,7 +209,7 @@ func markOf(returnTo string) string {
 func (k *cookies) roomForAttempt(c echo.Context, n int) int {
 	room := allCookies - aReturnTo - (maxAttempts-1-n)*anAttempt
 	for _, cookie := range c.Request().Cookies() {
-		if ours := strings.Contains(cookie.Name, "gatepost."); ours && cookie.Name != k.name(returnToCookie) {
+		if ours := strings.Contains(cookie.Name, "gatepost.") || strings.Contains(cookie.Name, "next-auth."); ours && cookie.Name != k.name(returnToCookie) {
 			room -= len(cookie.Name) + len(cookie.Value) + len("=; ")
 		}
 	}
@@ -207,16 +219,22 @@ func (k *cookies) roomForAttempt(c echo.Context, n int) int {
 // setSession puts the session of a sign-in into the browser and ends what
 // belonged to the way there. The CSRF token is renewed (security C-5).
 func (k *cookies) setSession(c echo.Context, token flows.SessionToken, expires time.Time) error {
-	return k.seal(c, sessionCookie, sessionCookie, string(token), expires)
+	value, err := k.sealSession(token)
+	if err != nil {
+		return err
+	}
+	k.set(c, sessionCookie, value, expires)
+	return nil
 }
 
 // session is the token that this browser presents, "" for none.
 func (k *cookies) session(c echo.Context) flows.SessionToken {
-	var token string
-	if !k.open(c, sessionCookie, sessionCookie, &token) {
+	value, ok := k.get(c, sessionCookie)
+	if !ok {
 		return ""
 	}
-	return flows.SessionToken(token)
+	token, _ := k.openSession(value)
+	return token
 }
 
 // attemptName is the cookie for the attempt with that state.
@@ -333,9 +351,12 @@ func (k *cookies) pendingLink(c echo.Context) (p flows.PendingLink) {
 }
 
 // csrfToken is the token that forms of this browser carry, setting the cookie
-// when there is none yet. The cookie is NextAuth's: token|hash, here with a
-// keyed hash, so that a planted pair must be one of ours.
+// when there is none yet. The cookie is NextAuth's: token|hash, with a keyed hash
+// of ours, so that a planted pair must be one that we wrote.
 func (k *cookies) csrfToken(c echo.Context) string {
+	if token, ok := c.Get("csrf").(string); ok { // set by this answer
+		return token
+	}
 	if token, ok := k.csrfFromCookie(c); ok {
 		return token
 	}
@@ -346,8 +367,17 @@ func (k *cookies) renewCSRF(c echo.Context) string {
 	var b [32]byte
 	rand.Read(b[:])
 	token := hex.EncodeToString(b[:])
-	k.set(c, csrfCookie, token+"%7C"+csrfMAC(k.csrf[0], token), time.Time{})
+	c.Set("csrf", token)
+	k.set(c, csrfCookie, token+"%7C"+k.csrfHashes(token)[0], time.Time{})
 	return token
+}
+
+// rotateCSRF gives the browser a new token as somebody signs in or out (security
+// C-5), where it may have one.
+func (k *cookies) rotateCSRF(c echo.Context) {
+	if !k.keepsToken() {
+		k.renewCSRF(c)
+	}
 }
 
 func (k *cookies) csrfFromCookie(c echo.Context) (string, bool) {
@@ -360,8 +390,8 @@ func (k *cookies) csrfFromCookie(c echo.Context) (string, bool) {
 	if err != nil || !found || token == "" {
 		return "", false
 	}
-	for _, key := range k.csrf {
-		if hmac.Equal([]byte(mac), []byte(csrfMAC(key, token))) {
+	for _, hash := range k.csrfHashes(token) {
+		if hmac.Equal([]byte(mac), []byte(hash)) {
 			return token, true
 		}
 	}
@@ -375,17 +405,11 @@ func (k *cookies) csrfMatches(c echo.Context, submitted string) bool {
 	return ok && submitted != "" && subtle.ConstantTimeCompare([]byte(token), []byte(submitted)) == 1
 }
 
-func csrfMAC(key []byte, token string) string {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte("csrf\x00" + token))
-	return hex.EncodeToString(h.Sum(nil))
-}
-
 // setReturnTo remembers where the browser wants to go, as NextAuth does; it is
 // decided anew whenever it is read. One that is too long is not remembered, and
 // neither is what was wanted before.
 func (k *cookies) setReturnTo(c echo.Context, target string) {
-	value := notInCookies.Replace(target)
+	value := k.escape(target)
 	old, known := k.get(c, returnToCookie)
 	switch {
 	case len(value) <= maxReturnTo && old != value:
@@ -394,10 +418,6 @@ func (k *cookies) setReturnTo(c echo.Context, target string) {
 		k.clear(c, returnToCookie)
 	}
 }
-
-// notInCookies escapes of a URL what a cookie's value may not hold, and no more:
-// it may be long.
-var notInCookies = strings.NewReplacer("%", "%25", ",", "%2C", ";", "%3B", `"`, "%22")
 
 func (k *cookies) returnTo(c echo.Context) string {
 	value, _ := k.get(c, returnToCookie)
@@ -420,10 +440,14 @@ func (k *cookies) lastUsed(c echo.Context) string {
 
 // clearSignedIn removes what belongs to a session that is over.
 func (k *cookies) clearSignedIn(c echo.Context) {
-	for _, base := range []string{sessionCookie, mailCookie, pendingCookie, typedCookie, returnToCookie} {
+	over := []string{sessionCookie, mailCookie, pendingCookie, typedCookie}
+	if !k.keepsToken() {
+		over = append(over, returnToCookie)
+	}
+	for _, base := range over {
 		if base == sessionCookie || len(c.Request().CookiesNamed(k.name(base))) > 0 {
 			k.clear(c, base)
 		}
 	}
-	k.renewCSRF(c)
+	k.rotateCSRF(c)
 }

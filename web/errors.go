@@ -108,7 +108,11 @@ func (s *server) askAgain(c echo.Context) error {
 		}
 		return nil
 	}
-	return s.answer(c, fields, s.url(s.formPage(c, fields), url.Values{"csrf": {"true"}, "id": {entryOf(c).id}}))
+	query := url.Values{"csrf": {"true"}}
+	if s.NextAuth == nil {
+		query.Set("id", entryOf(c).id)
+	}
+	return s.answer(c, fields, s.url(s.formPage(c, fields), query))
 }
 
 // alert is what the form of a page was refused for, as its address says; nil if

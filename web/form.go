@@ -23,12 +23,17 @@ const maxFields = 100
 // stand in for a field (security K-E11). It is read once and kept, because an
 // error is answered in the form that was asked for.
 func form(c echo.Context) (url.Values, error) {
-	if fields, ok := c.Get("form").(url.Values); ok {
-		return fields, nil
+	f, read := c.Get("form").(body)
+	if !read {
+		f.fields, f.err = readForm(c)
+		c.Set("form", f)
 	}
-	fields, err := readForm(c)
-	c.Set("form", fields)
-	return fields, err
+	return f.fields, f.err
+}
+
+type body struct {
+	fields url.Values
+	err    error
 }
 
 func readForm(c echo.Context) (url.Values, error) {

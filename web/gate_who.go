@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gorilla/securecookie"
-
 	"github.com/gatepost/gatepost/flows"
 )
 
@@ -64,13 +62,20 @@ func (s *seen) forget(k sealedKey) {
 func (p *checkpoint) whoAsks(r *http.Request) (*flows.Person, error) {
 	if auth := r.Header["Authorization"]; len(auth) == 1 {
 		scheme, token, _ := strings.Cut(auth[0], " ")
-		if strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(token, flows.AccessTokenPrefix) {
-			return p.Gate.Bearer(r.Context(), token)
+		if ours := strings.HasPrefix(token, flows.AccessTokenPrefix); strings.EqualFold(scheme, "Bearer") && (ours || p.NextAuth != nil) {
+			// One of NextAuth's looks like an application's own may.
+			if person, err := p.Gate.Bearer(r.Context(), token); ours || !errors.Is(err, flows.ErrNoSession) {
+				return person, err
+			}
 		}
 	}
 	sealed := oneCookie(r.Header["Cookie"], p.cookies.name(sessionCookie))
 	if sealed == "" {
 		return nil, flows.ErrNoSession
+	}
+	if p.NextAuth != nil { // there is nothing to unseal, and nothing may be remembered
+		token, _ := p.cookies.openSession(sealed)
+		return p.Gate.Person(r.Context(), token)
 	}
 	key := keyOf(sealed)
 	person := p.seen.get(key)
@@ -96,17 +101,6 @@ func (p *checkpoint) whoAsks(r *http.Request) (*flows.Person, error) {
 	p.seen.put(key, person)
 	return person, nil
 }
-
-// openSession unseals the session cookie's value.
-func (k *cookies) openSession(sealed string) (flows.SessionToken, bool) {
-	var token string
-	if len(sealed) > maxSealed || securecookie.DecodeMulti(k.name(sessionCookie), sealed, &token, k.sealed[sessionCookie]...) != nil {
-		return "", false
-	}
-	return flows.SessionToken(token), true
-}
-
-const maxSealed = 512
 
 // oneCookie returns the value of the cookie of that name, "" for none. Two of
 // them are none: a sibling host has planted one (security S-9).

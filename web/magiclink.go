@@ -156,7 +156,7 @@ func (s *server) lookAtMagicLink(c echo.Context) error {
 // showMagicLink shows what token does and the button that does it.
 func (s *server) showMagicLink(c echo.Context, token string, alert *problem) error {
 	asked := s.cookies.mailAttempt(c)
-	link, err := s.MagicLink.Look(c.Request().Context(), token, asked)
+	link, err := s.MagicLink.Look(c.Request().Context(), linkOf(c, token), asked)
 	if err != nil {
 		return err
 	}
@@ -165,13 +165,13 @@ func (s *server) showMagicLink(c echo.Context, token string, alert *problem) err
 	view := confirmLinkView{
 		page:         s.page(c, "confirm.title"),
 		CSRF:         s.cookies.csrfToken(c),
-		Action:       s.url("/callback/email", nil),
+		Action:       s.linkAction(c, "/callback/email"),
 		Token:        token,
 		Email:        link.Email,
 		SameBrowser:  link.Same,
 		Refused:      link.Refused,
 		Host:         s.public.Host,
-		RevokeAction: s.url("/callback/email/revoke", nil),
+		RevokeAction: s.linkAction(c, "/callback/email/revoke"),
 	}
 	if host := s.foreignHost(asked.ReturnTo); link.Same && host != "" {
 		view.Host = host
@@ -183,6 +183,20 @@ func (s *server) showMagicLink(c echo.Context, token string, alert *problem) err
 		return s.show(c, http.StatusForbidden, "confirm-link", view)
 	}
 	return s.show(c, http.StatusOK, "confirm-link", view)
+}
+
+// linkOf is the link with that token which a request is about.
+func linkOf(c echo.Context, token string) flows.Link {
+	return flows.Link{Email: c.QueryParam("email"), Token: token}
+}
+
+// linkAction is where a form about a link leads. NextAuth's links name an address
+// too, which stays in the query: so does NextAuth.
+func (s *server) linkAction(c echo.Context, path string) string {
+	if s.NextAuth == nil {
+		return s.url(path, nil)
+	}
+	return s.url(path, url.Values{"email": {c.QueryParam("email")}})
 }
 
 // asking says when a link was asked for and, if that was here, by which
@@ -215,7 +229,7 @@ func (s *server) completeMagicLink(c echo.Context) error {
 	ctx, asked, current := c.Request().Context(), s.cookies.mailAttempt(c), s.cookies.session(c)
 	var in flows.SignedIn
 	if token := fields.Get("token"); token != "" {
-		in, err = s.MagicLink.Complete(ctx, token, asked, s.ReturnTo.Default(), current)
+		in, err = s.MagicLink.Complete(ctx, linkOf(c, token), asked, s.elsewhere(c), current)
 	} else {
 		in, err = s.MagicLink.CompleteCode(ctx, asked, strings.TrimSpace(fields.Get("code")), current)
 	}
@@ -236,6 +250,15 @@ func (s *server) completeMagicLink(c echo.Context) error {
 	return s.enter(c, fields, in)
 }
 
+// elsewhere is where a link leads in a browser that did not ask for it here. It
+// may have asked the NextAuth site, which keeps the address in its cookie.
+func (s *server) elsewhere(c echo.Context) string {
+	if s.NextAuth == nil {
+		return s.ReturnTo.Default()
+	}
+	return s.returnTo(c, nil)
+}
+
 // revokeMagicLink answers POST /callback/email/revoke: "this wasn't me".
 func (s *server) revokeMagicLink(c echo.Context) error {
 	if s.MagicLink == nil {
@@ -245,7 +268,7 @@ func (s *server) revokeMagicLink(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.MagicLink.Revoke(c.Request().Context(), fields.Get("token")); err != nil {
+	if err := s.MagicLink.Revoke(c.Request().Context(), linkOf(c, fields.Get("token"))); err != nil {
 		return err
 	}
 	return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page(c, "cancelled.title"), What: s.language(c).Text("cancelled.what"), SignIn: s.url("/signin", nil)})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatepost/gatepost/flows"
 	"github.com/gatepost/gatepost/flows/locale"
+	"github.com/gatepost/gatepost/flows/nextauth"
 )
 
 // Config is what the HTTP surface needs.
@@ -38,6 +39,9 @@ type Config struct {
 	Handover  *flows.Handover
 	Sites     []Site   // further root domains
 	Compat    []string // of Surfaces: whose endpoints the gate has besides its own
+	// NextAuth is the secret of the NextAuth v3 site that shares our tables and
+	// browsers; nil for none.
+	NextAuth *nextauth.Secret
 
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
@@ -86,7 +90,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: c, public: public, pages: p, assets: a, logos: l, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites), guesses: newLimiter()}
+	s := &server{Config: c, public: public, pages: p, assets: a, logos: l, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites, c.NextAuth), guesses: newLimiter()}
 
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -99,6 +103,10 @@ func New(c Config) (http.Handler, error) {
 			return next(c)
 		}
 	})
+
+	if c.NextAuth != nil {
+		e.Use(s.contractCookies)
+	}
 
 	both := []string{http.MethodGet, http.MethodHead}
 	root := s.root

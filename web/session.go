@@ -7,15 +7,12 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/nextauth"
 )
-
-// sessionTime is JavaScript's Date.toJSON: UTC, three decimals, cut not rounded.
-const sessionTime = "2006-01-02T15:04:05.000Z"
 
 // sessionUser is NextAuth's user, and the id that applications key their rows
 // by. No token is ever in it (security S-13).
@@ -50,9 +47,15 @@ func (s *server) session(c echo.Context) error {
 		return err
 	}
 	entryOf(c).user = user.ID
+	if s.NextAuth != nil {
+		// With the token, since pages of the site may use it: the exception from S-13.
+		return c.JSONBlob(http.StatusOK, nextauth.Session{
+			Name: orNull(user.Name), Email: orNull(user.Email), Image: orNull(user.Image), AccessToken: session.AccessToken, Expires: session.Expires,
+		}.JSON())
+	}
 	return c.JSON(http.StatusOK, sessionJSON{
 		User:    sessionUser{orNull(user.Name), orNull(user.Email), orNull(user.Image), strconv.Itoa(int(user.ID))},
-		Expires: session.Expires.UTC().Truncate(time.Millisecond).Format(sessionTime),
+		Expires: session.Expires.UTC().Format(nextauth.SessionTime),
 	})
 }
 
@@ -129,7 +132,7 @@ func (s *server) signOut(c echo.Context) error {
 		return err
 	}
 	s.cookies.clearSignedIn(c)
-	if !wantsJSON(fields) && fields.Get("callbackUrl") == "" {
+	if !wantsJSON(fields) && fields.Get("callbackUrl") == "" && s.NextAuth == nil {
 		return s.show(c, http.StatusOK, "signed-out", signedOutView{page: s.page(c, "signedout.title"), What: s.language(c).Text("signedout.what"), SignIn: s.url("/signin", nil)})
 	}
 	return s.answer(c, fields, target)

@@ -328,7 +328,7 @@ func (s *server) enter(c echo.Context, fields url.Values, in flows.SignedIn) err
 	if err := s.cookies.setSession(c, in.Token, in.Session.Expires); err != nil {
 		return err
 	}
-	s.cookies.renewCSRF(c)
+	s.cookies.rotateCSRF(c)
 	entry.user, entry.signedIn = in.User.ID, true
 	return s.answer(c, fields, in.ReturnTo)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/nextauth"
 )
 
 type tokensView struct {
@@ -106,7 +107,7 @@ func (s *server) makeToken(c echo.Context) error {
 	}
 	entryOf(c).note = "access token made, session " + strconv.Itoa(int(made.ID))
 	if wantsJSON(fields) {
-		return c.JSON(http.StatusOK, map[string]string{"token": token, "expires": made.Expires.UTC().Format(sessionTime)})
+		return c.JSON(http.StatusOK, map[string]string{"token": token, "expires": made.Expires.UTC().Format(nextauth.SessionTime)})
 	}
 	return s.showTokens(c, person, token)
 }

@@ -112,3 +112,32 @@ func OpenWith(t testing.TB, o store.Options) *store.Store {
 	t.Cleanup(s.Close)
 	return s
 }
+
+// SQL runs a statement as another program would, and gives the rows that it
+// answers, each as its columns' text with a bar between; NULL is empty.
+func SQL(t testing.TB, dsn, sql string, args ...any) (rows []string) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	// Simple, so that every value comes as text.
+	answer, err := conn.Query(ctx, sql, append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Close()
+	for answer.Next() {
+		var columns []string
+		for _, raw := range answer.RawValues() {
+			columns = append(columns, string(raw))
+		}
+		rows = append(rows, strings.Join(columns, "|"))
+	}
+	if err := answer.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}

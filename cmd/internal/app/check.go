@@ -142,7 +142,9 @@ func (c Config) checkDatabase(ctx context.Context, r *report) {
 		}
 		r.say("statements", err)
 	}
-	r.say("notifications", s.CheckListen(ctx))
+	if !c.nextAuth() { // nobody notifies, and nothing is remembered
+		r.say("notifications", s.CheckListen(ctx))
+	}
 	ahead, err := s.Drift(ctx)
 	if err == nil && ahead.Abs() > maxDrift {
 		err = fmt.Errorf("the database's is %s ahead of ours; run NTP on both machines", ahead.Round(time.Second))
@@ -179,7 +181,7 @@ func PreviewMail(ctx context.Context, c Config, p MailPreview, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	sample := mail.Link{URL: c.PublicURL + c.BasePath + "/callback/email?token=this-is-a-sample", Code: "123456", Site: public.Host, Language: p.Language, Expires: c.Mail.LinkTTL}
+	sample := mail.Link{URL: c.mailedLink("ada@example.org", "this-is-a-sample"), Code: "123456", Site: public.Host, Language: p.Language, Expires: c.Mail.LinkTTL}
 	if p.To != "" {
 		if sample.To, err = flows.ParseAddress(p.To); err != nil {
 			return err

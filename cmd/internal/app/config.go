@@ -9,10 +9,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/net/idna"
+
+	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/nextauth"
 )
 
 // Config is gatepost.yaml. config.example.yaml shows every key with its default.
@@ -51,10 +55,22 @@ type Config struct {
 	Gate      GateConfig       `yaml:"gate"`
 	SignIn    SignInConfig     `yaml:"sign_in"`
 	Webhooks  WebhooksConfig   `yaml:"webhooks"`
-	// Compat names other projects whose check and sign-in endpoints the gate
-	// has besides its own; see docs/migrate-forward-auth.md.
-	Compat List `yaml:"compat"`
+	// Compat names other projects: those whose check and sign-in endpoints the
+	// gate has besides its own (docs/migrate-forward-auth.md), and nextauth-v3
+	// for a NextAuth site that shares the tables and the browsers.
+	Compat   List           `yaml:"compat"`
+	NextAuth NextAuthConfig `yaml:"nextauth"`
 }
+
+// NextAuthConfig is what is known of the NextAuth v3 site, for compat: nextauth-v3.
+type NextAuthConfig struct {
+	Secret Secret `yaml:"secret"` // its option secret
+}
+
+// nextAuthV3 in compat turns NextAuth's dialect on.
+const nextAuthV3 = "nextauth-v3"
+
+func (c Config) nextAuth() bool { return slices.Contains(c.Compat, nextAuthV3) }
 
 // DatabaseConfig says where the four tables are.
 type DatabaseConfig struct {
@@ -167,6 +183,20 @@ func Default() Config {
 	}
 }
 
+// besideNextAuth is Default with what NextAuth v3 does where it differs, and
+// with the place of NEXTAUTH_URL.
+func besideNextAuth(env environment, m *mistakes) Config {
+	c := Default()
+	c.BasePath, c.Linking, c.Mail.LinkTTL = nextauth.DefaultBasePath, string(flows.LinkNever), 24*time.Hour
+	c.Session.Absolute, c.Session.MaxPerUser = 0, 0
+	if raw := env["NEXTAUTH_URL"]; raw != "" {
+		c.PublicURL, c.BasePath = nextauth.ParseURL(raw)
+		m.put("public_url", place{variable: "NEXTAUTH_URL"})
+		m.put("base_path", place{variable: "NEXTAUTH_URL"})
+	}
+	return c
+}
+
 // A Secret is written as it is, as env:NAME, or as file:/path. It never shows
 // in logs and messages.
 type Secret string
@@ -254,17 +284,31 @@ func cause(err error) string {
 // line and column, or the variable.
 func Load(path string, environ []string) (Config, error) {
 	c, env, m := Default(), newEnvironment(environ), &mistakes{file: path}
-	if path != "" {
-		if err := c.readFile(path, m); err != nil {
+	if err := c.read(path, env, m); err != nil {
+		return c, err
+	}
+	if c.nextAuth() { // other defaults, which are known only now
+		m = &mistakes{file: path}
+		c = besideNextAuth(env, m)
+		if err := c.read(path, env, m); err != nil {
 			return c, err
 		}
 	}
-	c.readEnvironment(env, m)
 	referred := c.resolveSecrets(env, m)
 	c.checkNames(env, referred, m)
 	c.PublicURL = canonicalURL(c.PublicURL)
 	c.validate(m)
 	return c, m.err()
+}
+
+func (c *Config) read(path string, env environment, m *mistakes) error {
+	if path != "" {
+		if err := c.readFile(path, m); err != nil {
+			return err
+		}
+	}
+	c.readEnvironment(env, m)
+	return nil
 }
 
 // resolveSecrets replaces every reference, and returns the names of variables
@@ -292,6 +336,7 @@ func (c *Config) resolveSecrets(env environment, m *mistakes) (referred []string
 	resolve("database.direct_url", &c.Database.DirectURL)
 	resolve("mail.password", &c.Mail.Password)
 	c.Webhooks.eachSecret(resolve)
+	resolve("nextauth.secret", &c.NextAuth.Secret)
 	for i := range c.Providers {
 		p, key := &c.Providers[i], fmt.Sprintf("providers[%d].", i)
 		resolve(key+"client_secret", &p.ClientSecret)

@@ -88,6 +88,9 @@ func (m *metrics) readCache(p *parts) {
 	m.counter("gatepost_cache_hits_total", "Session checks answered from memory.", func() float64 { return float64(p.cache.Stats().Hits) })
 	m.counter("gatepost_cache_misses_total", "Session checks that asked the database, or waited for another that did.", func() float64 { return float64(p.cache.Stats().Misses) })
 	m.gauge("gatepost_cache_size", "Sessions in memory.", func() float64 { return float64(p.cache.Stats().Held) })
+	if !p.cache.Remembers() {
+		return
+	}
 	m.gauge("gatepost_cache_trusted", "1 while sign-outs on other replicas are heard of; otherwise every check asks the database.", func() float64 {
 		if p.cache.Stats().Trusted {
 			return 1

@@ -23,7 +23,7 @@ var rooms = map[string][]string{
 	"flows/mail":       {"flows/locale"},
 	"flows/hooks":      {},
 	"flows":            {"store", "providers", "flows/mail", "flows/hooks", "flows/gate", "flows/nextauth"},
-	"web":              {"flows", "flows/gate", "flows/locale", "store", "providers"},
+	"web":              {"flows", "flows/gate", "flows/locale", "flows/nextauth", "store", "providers"},
 	"cmd/internal/app": {"web", "flows", "flows/gate", "flows/locale", "flows/mail", "flows/hooks", "flows/nextauth", "store", "providers"},
 	"cmd/gatepost":     {"cmd/internal/app", "cmd/internal/probe", "store", "docs/proxies"},
 	"cmd/gatepost-dev": {"cmd/internal/app", "store", "store/devpg", "flows/mail/devmail", "providers", "providers/devidp"},

@@ -20,6 +20,7 @@ import (
 	"github.com/gatepost/gatepost/flows"
 	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/flows/mail"
+	"github.com/gatepost/gatepost/flows/nextauth"
 	"github.com/gatepost/gatepost/providers"
 	"github.com/gatepost/gatepost/store"
 	"github.com/gatepost/gatepost/web"
@@ -105,11 +106,15 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	lifetimes := store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}
-	p.cache = store.NewCache(p.store, cachedSessions, lifetimes)
+	remembered, dialect := cachedSessions, flows.Own(keys)
+	if c.nextAuth() { // which deletes sessions without a word
+		remembered, dialect, returnTo = 0, flows.NextAuth(keys, nextauth.Secret(c.NextAuth.Secret)), returnTo.Bare()
+	}
+	p.cache = store.NewCache(p.store, remembered, lifetimes)
 	p.cache.Warn = func(err error) {
 		log.Warn("sign-outs elsewhere are not heard of; every check asks the database", "err", err.Error())
 	}
-	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes}
+	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes, Dialect: dialect}
 	if p.admission, err = c.admission(p.store, returnTo); err != nil {
 		return nil, err
 	}
@@ -119,6 +124,10 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		SiteName: c.Pages.SiteName, Logo: c.Pages.Logo, Stylesheet: c.Pages.Stylesheet, Contact: c.Pages.Contact, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
 		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log, Observe: p.metrics.observe,
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Admission: p.admission, Now: time.Now},
+	}
+	if c.nextAuth() {
+		secret := nextauth.Secret(c.NextAuth.Secret)
+		w.NextAuth = &secret
 	}
 	if len(c.Cookie.Sites) > 0 {
 		w.Handover = &flows.Handover{Store: p.store, Sessions: p.sessions, Keys: keys, Now: time.Now}
@@ -144,15 +153,39 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		w.MailHealthy, w.MailFrom = p.mailer.Healthy, c.Mail.From
 		w.MagicLink = &flows.MagicLink{
 			Store: p.store, Sessions: p.sessions, Keys: keys, Send: p.mailer.Send, Site: public.Host, Bind: c.Mail.Bind == bindBrowser,
-			URL: func(token string) string {
-				return w.PublicURL + c.BasePath + "/callback/email?token=" + url.QueryEscape(token)
-			},
+			URL: c.mailedLink,
 			TTL: c.Mail.LinkTTL, Tries: c.Mail.CodeTries, Admission: p.admission, Now: time.Now,
-			Limits: store.MailLimits{AddressPerWindow: c.Mail.AddressPerWindow, AddressPerDay: c.Mail.AddressPerDay, ClientPerWindow: c.Mail.ClientPerWindow, Window: c.Mail.Window},
+			Limits:   store.MailLimits{AddressPerWindow: c.Mail.AddressPerWindow, AddressPerDay: c.Mail.AddressPerDay, ClientPerWindow: c.Mail.ClientPerWindow, Window: c.Mail.Window},
+			Believed: c.believed(p.clients),
 		}
 	}
 	p.handler, err = web.New(w)
 	return p, err
+}
+
+// mailedLink is what a mail leads to.
+func (c Config) mailedLink(address, token string) string {
+	link := strings.TrimSuffix(c.PublicURL, "/") + c.BasePath + "/callback/email?"
+	if c.nextAuth() {
+		link += "email=" + nextauth.EncodeURIComponent(address) + "&"
+	}
+	return link + "token=" + url.QueryEscape(token)
+}
+
+// believed are the providers whose accounts stay when an address is proven for
+// the first time, nil for none. NextAuth marks no address of a provider as
+// proven, so that it would take the accounts of everybody.
+func (c Config) believed(clients []*providers.Client) []string {
+	if !c.nextAuth() {
+		return nil
+	}
+	ids := []string{}
+	for _, p := range clients {
+		if p.Document().OnlyProven() {
+			ids = append(ids, p.ID())
+		}
+	}
+	return ids
 }
 
 func (c Config) clients(log *slog.Logger) ([]*providers.Client, error) {

@@ -50,6 +50,7 @@ func (c Config) validate(m *mistakes) {
 	c.validateSignIn(m)
 	c.validateWebhooks(m)
 	c.validateCompat(m)
+	c.validateNextAuth(m)
 }
 
 // validatePages returns the languages, or English alone when they are wrong.
@@ -156,8 +157,8 @@ func (c Config) validateSession(m *mistakes) {
 	if s.Idle < time.Minute {
 		m.wrong("session.idle", "want 1m or more")
 	}
-	if s.Absolute < s.Idle {
-		m.wrong("session.absolute", "want session.idle or more")
+	if s.Absolute != 0 && s.Absolute < s.Idle {
+		m.wrong("session.absolute", "want session.idle or more, or 0s for without end")
 	}
 	if s.Update < 0 || s.Update >= s.Idle {
 		m.wrong("session.update", "want less than session.idle")
@@ -308,7 +309,7 @@ func (c Config) validateSites(public *url.URL, m *mistakes) {
 func (c Config) validateCompat(m *mistakes) {
 	var oauth2 []string
 	for i, name := range c.Compat {
-		m.oneOf(fmt.Sprintf("compat[%d]", i), name, web.Surfaces()...)
+		m.oneOf(fmt.Sprintf("compat[%d]", i), name, append(web.Surfaces(), nextAuthV3)...)
 		if strings.HasPrefix(name, "oauth2-proxy") && !slices.Contains(oauth2, name) {
 			oauth2 = append(oauth2, name)
 		}
@@ -316,8 +317,27 @@ func (c Config) validateCompat(m *mistakes) {
 	if len(oauth2) > 1 {
 		m.wrong("compat", "%s answer at the same paths; name the one for your proxy", strings.Join(oauth2, " and "))
 	}
-	if len(c.Compat) > 0 && !c.Gate.on() {
+	if slices.ContainsFunc(c.Compat, func(name string) bool { return name != nextAuthV3 }) && !c.Gate.on() {
 		m.wrong("compat", "needs the gate, and the gate has no rules; see gate.rules")
+	}
+}
+
+// validateNextAuth wants the NextAuth site's secret, long enough that the CSRF
+// cookie, which tells everybody a hash of it, cannot be searched for it
+// (nextauth-v3 §18 row 14).
+func (c Config) validateNextAuth(m *mistakes) {
+	secret := c.NextAuth.Secret
+	switch {
+	case !c.nextAuth() && secret != "":
+		m.wrong("nextauth.secret", "is only for compat: nextauth-v3")
+	case !c.nextAuth():
+	case secret == "":
+		m.wrong("nextauth.secret", "is missing; it is the option secret of the NextAuth site, which must be set there too")
+	case len(secret) < flows.MinSecret:
+		m.wrong("nextauth.secret", "has %d bytes, needs %d, because its CSRF cookie lets anybody guess a short one; set a longer secret in the NextAuth site first: nobody is signed out by that, since sessions in the database do not depend on it", len(secret), flows.MinSecret)
+	}
+	if c.nextAuth() && c.Mail.Bind == bindBrowser {
+		m.wrong("mail.bind", "browser would refuse every link that was asked for at the NextAuth site; want ask")
 	}
 }
 

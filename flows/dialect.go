@@ -1,0 +1,128 @@
+package flows
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/gatepost/gatepost/flows/nextauth"
+	"github.com/gatepost/gatepost/store"
+)
+
+// A Dialect is how tokens look and what of them is stored. There are two:
+// Gatepost's own, and that of the NextAuth v3 site which shares our tables.
+type Dialect interface {
+	newToken() string             // a session, an access or a link token: 256 random bits
+	wellFormed(token string) bool // all that is read of a session token before the look-up (security S-11)
+	bearer(token string) bool     // the same for an access token
+	stored(token string) string   // the form in sessions, "" for no token
+	// link is what to look for of a link, none for what is none. The token to
+	// store for a new one comes first.
+	link(address, token string) store.Proof
+	upstream(token, owner string) string // the form in accounts of a provider's token
+	openUpstream(stored, owner string) (string, error)
+}
+
+// Own is Gatepost's dialect: the database stores hashes, and provider's tokens
+// encrypted, so that a leaked backup opens nothing (security S-2, O-38).
+func Own(keys Keys) Dialect { return own{keys} }
+
+type own struct{ keys Keys }
+
+func (own) newToken() string { return randomToken() }
+
+func (own) wellFormed(token string) bool {
+	if len(token) != 43 {
+		return false
+	}
+	for i := range len(token) {
+		if c := token[i]; !isAlnum(c) && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func (o own) bearer(token string) bool {
+	rest, ours := strings.CutPrefix(token, AccessTokenPrefix)
+	return ours && o.wellFormed(rest)
+}
+
+func (own) stored(token string) string {
+	if token == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// link looks for the token alone: whose it is says the row.
+func (o own) link(_, token string) store.Proof {
+	if !o.wellFormed(token) { // the same 43 characters
+		return store.Proof{}
+	}
+	return store.Proof{Tokens: o.keys.MACs(purposeLink, token)}
+}
+
+func (o own) upstream(token, owner string) string { return o.keys.sealUpstream(token, owner) }
+
+func (o own) openUpstream(stored, owner string) (string, error) {
+	return o.keys.openUpstream(stored, owner)
+}
+
+// NextAuth is NextAuth v3's dialect: session, access and provider's tokens are
+// stored as they are, and of a mailed link hex SHA-256 of its token and secret.
+func NextAuth(keys Keys, secret nextauth.Secret) Dialect { return shared{own{keys}, secret} }
+
+type shared struct {
+	own    own
+	secret nextauth.Secret
+}
+
+func (shared) newToken() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// wellFormed takes whatever NextAuth and its adapters may have written that a
+// cookie can carry. Rows of access tokens have a session token too, which opens
+// nothing.
+func (shared) wellFormed(token string) bool {
+	return token != "" && len(token) <= 255 && !strings.HasPrefix(token, "api:") && strings.Trim(token, printable) == ""
+}
+
+// printable is ASCII from space to tilde.
+const printable = " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"
+
+// bearer is 64 hex digits, as NextAuth hands them out, with our prefix for those
+// that people make here.
+func (shared) bearer(token string) bool {
+	token = strings.TrimPrefix(token, AccessTokenPrefix)
+	return len(token) == 64 && strings.Trim(token, "0123456789abcdef") == ""
+}
+
+func (shared) stored(token string) string { return token }
+
+// link looks for address and token, since a row found by its token alone would
+// sign in whomever the link names (CVE-2021-21310). NextAuth stored, and mailed
+// to, what is not exactly one mailbox: such a row proves no address (nextauth-v3
+// §18 row 6, CVE-2026-73420).
+func (s shared) link(address, token string) store.Proof {
+	if canonical, err := ParseAddress(address); err != nil || canonical != address || !s.wellFormed(token) {
+		return store.Proof{}
+	}
+	return store.Proof{Identifier: address, Tokens: []string{s.secret.Hash(token)}}
+}
+
+func (shared) upstream(token, _ string) string { return token }
+
+// openUpstream reads what was sealed before the tables were shared, and else
+// what NextAuth stored.
+func (s shared) openUpstream(stored, owner string) (string, error) {
+	if strings.HasPrefix(stored, sealedPrefix) {
+		return s.own.openUpstream(stored, owner)
+	}
+	return stored, nil
+}
