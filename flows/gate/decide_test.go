@@ -271,6 +271,7 @@ func TestNewRequestRefuses(t *testing.T) {
 		{"GET", "https", "", "/"}, {"GET", "https", "a b", "/"}, {"GET", "https", "u@a.example.org", "/"}, {"GET", "https", "a..example.org", "/"},
 		{"GET", "https", ".example.org", "/"}, {"GET", "https", "a%2e.example.org", "/"}, {"GET", "https", "a.example.org:x", "/"},
 		{"GET", "https", "[::1", "/"}, {"GET", "https", "[fe80::1%25eth0]", "/"}, {"GET", "https", "a.example.org, b.example.org", "/"},
+		{"GET", "https", "bücher.example.org", "/"}, {"GET", "https", "\uff41.example.org", "/"}, {"GET", "https", "a\u3002example.org", "/"}, {"GET", "https", "a\xff.example.org", "/"},
 		{"GET", "https", "a.example.org", ""}, {"GET", "https", "a.example.org", "x"}, {"GET", "https", "a.example.org", "http://b.example.org/"},
 		{"GET", "https", "a.example.org", "/a#b"}, {"GET", "https", "a.example.org", "/a b"}, {"GET", "https", "a.example.org", "/a\x00"},
 		{"GET", "https", "a.example.org", `/a\b`}, {"GET", "https", "a.example.org", "/a%5cb"}, {"GET", "https", "a.example.org", "/a%255Cb"},
@@ -280,6 +281,15 @@ func TestNewRequestRefuses(t *testing.T) {
 	} {
 		if r, err := NewRequest(tt.method, tt.scheme, tt.host, tt.target, netip.Addr{}); err == nil {
 			t.Errorf("%q %q %q %q became %+v", tt.method, tt.scheme, tt.host, tt.target, r)
+		}
+	}
+}
+
+// What a proxy may have taken for another host is not plain (security F-6).
+func TestPlain(t *testing.T) {
+	for host, want := range map[string]bool{"a.example.org": true, "A.example.org:443": true, "a.example.org.": false, "a.example.org.:443": false, "a.example.org.:8443": false, "[::1]:8443": true} {
+		if r, err := NewRequest("GET", "https", host, "/x", netip.Addr{}); err != nil || r.Plain() != want {
+			t.Errorf("%s: %v %v", host, r.Plain(), err)
 		}
 	}
 }

@@ -26,7 +26,7 @@ type Request struct {
 	// no cookie (Fetch §4.8).
 	Preflight bool
 
-	plain bool // nothing in Path can be read in two ways
+	plain bool // nothing in Host and Path can be read in two ways
 }
 
 // UnknownMethod stands for whatever method a request may have, because its proxy
@@ -54,6 +54,12 @@ func NewRequest(method, scheme, authority, target string, client netip.Addr) (Re
 	default:
 		return r, errors.New("the scheme is neither http nor https")
 	}
+	if strings.ContainsFunc(authority, func(c rune) bool { return c >= utf8.RuneSelf }) {
+		// Browsers send Punycode. A proxy takes other spellings for no host of
+		// its own, and would pass the request to its first one under the rules
+		// of the host that we make of them.
+		return r, errors.New("the host is not in ASCII")
+	}
 	var err error
 	if r.Host, r.Port, err = canonicalHost(authority); err != nil {
 		return r, err
@@ -63,6 +69,7 @@ func NewRequest(method, scheme, authority, target string, client netip.Addr) (Re
 	}
 	r.Path, r.Query, _ = strings.Cut(target, "?")
 	r.plain, err = checkTarget(r.Path, r.Query)
+	r.plain = r.plain && !strings.HasSuffix(authority, ".") && !strings.Contains(authority, ".:")
 	return r, err
 }
 
@@ -187,7 +194,7 @@ func checkDecoded(path string) error {
 	return nil
 }
 
-// Plain reports that the path can be read in one way only.
+// Plain reports that host and path can be read in one way only.
 func (r Request) Plain() bool { return r.plain }
 
 // Authority is host and port, the latter where it is not the scheme's own.

@@ -64,6 +64,9 @@ func (q Question) request() (gate.Request, error) {
 	}
 	// The target as it is written, since another spelling may be judged otherwise.
 	_, target, _ := strings.Cut(strings.TrimPrefix(q.URL, u.Scheme+"://"), "/")
+	if u, err = url.Parse(canonicalURL(u.Scheme + "://" + u.Host)); err != nil { // as a browser would send it
+		return gate.Request{}, err
+	}
 	return gate.NewRequest(strings.ToUpper(q.Method), u.Scheme, u.Host, "/"+target, client)
 }
 
