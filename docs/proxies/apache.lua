@@ -3,6 +3,9 @@ local http = require "socket.http"
 local ltn12 = require "ltn12"
 
 local GATEPOST = "http://<<.Gatepost>><<.BasePath>>/forward"
+<<- if .Shared>>
+local PAGES = "proxy:http://<<.Gatepost>><<.BasePath>>"
+<<- end>>
 http.TIMEOUT = 3 -- seconds
 
 -- What the application is told; the client's own never passes.
@@ -51,6 +54,10 @@ function check(r)
   for name in pairs(r:headers_in_table()) do
     if dropped(name:lower()) then r.headers_in[name] = nil end
   end
+<<- if .Shared>>
+  -- What goes to Gatepost itself is its own pages, which nobody is asked for.
+  if r.filename and r.filename:sub(1, #PAGES) == PAGES then return apache2.OK end
+<<- end>>
   local proto = r.is_https and "https" or "http"
   ask["X-Forwarded-Method"] = r.method
   ask["X-Forwarded-Proto"] = proto

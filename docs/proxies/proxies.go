@@ -17,7 +17,7 @@ import (
 // A Site is what the texts are filled with.
 type Site struct {
 	Hosts            []string // of the applications behind the gate
-	SignIn           string   // host of the sign-in pages
+	SignIn           string   // host of the sign-in pages; one of Hosts where they are under BasePath there
 	BasePath         string   // Gatepost's, as /auth
 	Gatepost         string   // host:port where it listens
 	Upstream         string   // host:port of the application
@@ -85,7 +85,7 @@ func render(file string, s Site) (string, error) {
 }
 
 var funcs = template.FuncMap{
-	"join": strings.Join, "traefik": traefikRule,
+	"join": strings.Join, "traefik": traefikRule, "literal": literal,
 	"host": func(addr string) string { host, _, _ := net.SplitHostPort(addr); return host },
 	"port": func(addr string) string { _, port, _ := net.SplitHostPort(addr); return port },
 }
@@ -103,11 +103,85 @@ func traefikRule(hosts []string) string {
 	return strings.Join(all, " || ")
 }
 
+// A Server is hosts that are configured alike.
+type Server struct {
+	Hosts []string
+	Pages bool // Gatepost's pages are under BasePath, the application everywhere else
+}
+
+// Shared reports that the sign-in pages are on the host of an application.
+func (s Site) Shared() bool { return slices.Contains(s.Hosts, s.SignIn) }
+
+// Servers are the hosts of the applications, the one with the pages on it apart
+// and last.
+func (s Site) Servers() (all []Server) {
+	others := slices.DeleteFunc(slices.Clone(s.Hosts), func(h string) bool { return h == s.SignIn })
+	if len(others) > 0 {
+		all = append(all, Server{Hosts: others})
+	}
+	if s.Shared() {
+		all = append(all, Server{Hosts: []string{s.SignIn}, Pages: true})
+	}
+	return all
+}
+
+// CheckPaths are those under which Gatepost answers proxies, by whatever name
+// (compat), on the way to its pages. A client who could ask there would be
+// believed what the proxy is believed: who the client is, and what is asked for
+// (security F-1). On the host of an application the other paths are that
+// application's.
+func (s Site) CheckPaths() (all []string) {
+	for _, f := range s.checkFolders() {
+		for _, name := range f.names {
+			all = append(all, f.path+"/"+name)
+		}
+	}
+	return all
+}
+
+// Checks is CheckPaths as alternatives of an expression.
+func (s Site) Checks() string {
+	var all []string
+	for _, f := range s.checkFolders() {
+		names := strings.Join(f.names, "|")
+		if len(f.names) > 1 {
+			names = "(" + names + ")"
+		}
+		all = append(all, literal(f.path)+"/"+names)
+	}
+	return strings.Join(all, "|")
+}
+
+type folder struct {
+	path  string
+	names []string
+}
+
+func (s Site) checkFolders() (all []folder) {
+	for _, f := range []folder{{s.BasePath, []string{"nginx", "forward", "envoy"}},
+		{"/oauth2", []string{"auth"}}, {"/api", []string{"authz", "verify"}}, {"/api/auth", []string{"nginx", "traefik", "caddy", "envoy"}}} {
+		ours := folder{path: f.path}
+		for _, name := range f.names {
+			if !s.Shared() || strings.HasPrefix(f.path+"/"+name, s.BasePath+"/") {
+				ours.names = append(ours.names, name)
+			}
+		}
+		if len(ours.names) > 0 {
+			all = append(all, ours)
+		}
+	}
+	return all
+}
+
+// literal keeps a dot from standing for any character. HAProxy and YAML have
+// other uses for a backslash.
+func literal(text string) string { return strings.ReplaceAll(text, ".", "[.]") }
+
 // Stripped are the headers that a client may not send, where a proxy has to be
 // told each.
 func (s Site) Stripped() []string {
 	return []string{"remote-user", "remote-email", "remote-name", "remote-groups", "x-auth-request-user", "x-auth-request-email", "x-auth-request-preferred-username", "x-auth-request-groups",
-		"x-auth-request-access-token", "x-gatepost-assertion", "x-original-url", "x-original-uri", "x-original-method", "x-rewrite-url", "x-forwarded-uri", "x-forwarded-method", "x-forwarded-prefix",
+		"x-auth-request-access-token", "x-auth-request-redirect", "x-gatepost-assertion", "x-original-url", "x-original-uri", "x-original-method", "x-rewrite-url", "x-forwarded-uri", "x-forwarded-method", "x-forwarded-prefix",
 		"x-forwarded-port", "x-forwarded-host", "x-forwarded-user", "x-forwarded-email", "x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-access-token", "x-real-ip", "forwarded",
 		"remote.user", "remote.email", "remote.name", "remote.groups", "x.auth.request.user", "x.auth.request.email", "x.auth.request.preferred.username", "x.auth.request.groups", "x.gatepost.assertion"}
 }

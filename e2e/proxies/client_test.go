@@ -175,6 +175,7 @@ func (p *proxy) transport() *http.Transport {
 // browser keeps cookies and follows nothing by itself.
 type browser struct {
 	t    *testing.T
+	home string // of the sign-in pages
 	http *http.Client
 }
 
@@ -182,7 +183,7 @@ func (p *proxy) browser(t *testing.T) *browser {
 	jar, _ := cookiejar.New(nil)
 	tr := p.transport()
 	t.Cleanup(tr.CloseIdleConnections)
-	return &browser{t, &http.Client{Jar: jar, Transport: tr, Timeout: 30 * time.Second,
+	return &browser{t, p.world.home(), &http.Client{Jar: jar, Transport: tr, Timeout: 30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
@@ -239,10 +240,10 @@ func (b *browser) signIn(page, person string) answer {
 // enter signs in without asking the application for anything yet.
 func (b *browser) enter(back, person string) (answer, *url.URL) {
 	b.t.Helper()
-	a, location := b.do("POST", signInURL+"/signin/google", url.Values{"csrfToken": {b.csrf()}, "callbackUrl": {back}})
+	a, location := b.do("POST", b.home+"/signin/google", url.Values{"csrfToken": {b.csrf()}, "callbackUrl": {back}})
 	for range 6 {
 		switch {
-		case location == nil || location.Host == appHost:
+		case location == nil || location.Host == appHost && !strings.HasPrefix(location.Path, "/auth/"):
 			return a, location
 		case strings.HasPrefix(location.Host, "127.0.0.1"): // the provider's page
 			a, location = b.do("POST", location.String(), url.Values{"person": {person}})
@@ -256,7 +257,7 @@ func (b *browser) enter(back, person string) (answer, *url.URL) {
 
 func (b *browser) csrf() string {
 	b.t.Helper()
-	a, _ := b.do("GET", signInURL+"/csrf", nil)
+	a, _ := b.do("GET", b.home+"/csrf", nil)
 	var out struct{ CSRFToken string }
 	if err := json.Unmarshal([]byte(a.body), &out); err != nil {
 		b.t.Fatalf("csrf: %v %s", err, a.body)
@@ -266,7 +267,7 @@ func (b *browser) csrf() string {
 
 func (b *browser) signOut() {
 	b.t.Helper()
-	if a, _ := b.do("POST", signInURL+"/signout", url.Values{"csrfToken": {b.csrf()}}); a.status >= 400 {
+	if a, _ := b.do("POST", b.home+"/signout", url.Values{"csrfToken": {b.csrf()}}); a.status >= 400 {
 		b.t.Fatalf("sign out: %d %s", a.status, a.body)
 	}
 }

@@ -60,19 +60,6 @@ func TestSignInThroughProxy(t *testing.T) {
 	})
 }
 
-// The check endpoints are the proxy's alone.
-func TestChecksAreNotPublic(t *testing.T) {
-	each(t, func(t *testing.T, p *proxy) {
-		for _, path := range []string{"/auth/nginx", "/auth/forward", "/auth/envoy", "/auth/envoy/x", "/auth/%66orward", "/auth/forward?x", "//auth/forward", "/x/../auth/forward"} {
-			a := p.send(t, request{target: path, host: authHost, sni: authHost, header: []string{"X-Forwarded-Uri", "/open", "X-Forwarded-Host", appHost, "X-Forwarded-Proto", "https", "X-Forwarded-Method", "GET",
-				"X-Original-Url", "https://" + appHost + "/open", "X-Original-Method", "GET"}})
-			if a.status != http.StatusNotFound && a.status != http.StatusForbidden || a.header.Get("Www-Authenticate") != "" || len(a.header["Remote-User"]) > 0 || strings.Contains(a.body, "rule") {
-				t.Errorf("%s: %d %v", path, a.status, a.header)
-			}
-		}
-	})
-}
-
 // who asks, and what that makes of a request.
 var whos = []string{"allowed", "refused", "expired", "revoked", "denied"}
 

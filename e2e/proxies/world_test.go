@@ -45,6 +45,7 @@ const (
 // world is everything around the proxies.
 type world struct {
 	dir      string
+	signIn   string // host of the sign-in pages
 	postgres *devpg.Server
 	app      *app
 	gatepost *process
@@ -83,7 +84,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if err == nil {
-		the, err = newWorld(filepath.Join(dir, "world"))
+		the, err = newWorld(filepath.Join(dir, "world"), authHost)
 	}
 	code := 1
 	if err != nil {
@@ -102,8 +103,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func newWorld(dir string) (w *world, err error) {
-	w = &world{dir: dir, proxies: map[string]*proxy{}}
+func newWorld(dir, signIn string) (w *world, err error) {
+	w = &world{dir: dir, signIn: signIn, proxies: map[string]*proxy{}}
 	defer func() {
 		if err != nil {
 			w.stop()
@@ -183,12 +184,12 @@ func (w *world) configure() error {
 	if idp, err = devidp.New(provider.URL); err != nil {
 		return err
 	}
-	google := idp.ProviderConfig("google", signInURL+"/callback/google")
+	google := idp.ProviderConfig("google", w.home()+"/callback/google")
 	w.addr = freeAddr()
 	type m = map[string]any
 	raw, err := json.Marshal(m{
-		"public_url": "https://" + authHost, "listen": w.addr, "admin_listen": "", "dev": true, "drain": "0s",
-		"keys": []string{rand.Text() + rand.Text()}, "trusted_proxies": []string{"127.0.0.1/32"},
+		"public_url": "https://" + w.signIn, "listen": w.addr, "admin_listen": "", "dev": true, "drain": "0s",
+		"keys": []string{rand.Text() + rand.Text()}, "compat": []string{"oauth2-proxy", "authelia", "tinyauth"}, "trusted_proxies": []string{"127.0.0.1/32"},
 		"database": m{"url": w.postgres.URL()}, "session": m{"max_per_user": 1000}, "cookie": m{"domain": "example.org"}, "log": m{"format": "text"},
 		"providers": []m{{"id": "google", "client_id": google.ClientID, "client_secret": google.ClientSecret, "override": google.Override, "allow_private_network": true}},
 		"gate": m{
@@ -261,8 +262,11 @@ func kinds() []string {
 	return all
 }
 
+// home is the address of the sign-in pages.
+func (w *world) home() string { return "https://" + w.signIn + "/auth" }
+
 func (w *world) site() config.Site {
-	return config.Site{Hosts: []string{appHost, openHost}, SignIn: authHost, BasePath: "/auth", Gatepost: w.addr, Upstream: w.app.addr,
+	return config.Site{Hosts: []string{appHost, openHost}, SignIn: w.signIn, BasePath: "/auth", Gatepost: w.addr, Upstream: w.app.addr,
 		Listen: freeAddr(), Certificate: w.pem(), Key: w.pem()}
 }
 
@@ -402,7 +406,7 @@ func apacheIn(_ *world, dir string, site config.Site, change func(string) string
 	}
 	fmt.Fprintf(&around, "ServerRoot %[1]s\nDefaultRuntimeDir %[1]s\nPidFile %[1]s/pid\nMutex file:%[1]s default\nErrorLog %[1]s/apache.log\nLogLevel warn\nServerName localhost\nListen %[2]s\nInclude %[1]s/gatepost.conf\n", dir, site.Listen)
 	lua := filepath.Join(dir, "gatepost.lua")
-	text = strings.Replace(change(text), "/etc/apache2/gatepost.lua", lua, 1)
+	text = strings.ReplaceAll(change(text), "/etc/apache2/gatepost.lua", lua)
 	for file, content := range map[string]string{lua: change(script), filepath.Join(dir, "gatepost.conf"): text, filepath.Join(dir, "main.conf"): around.String()} {
 		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 			return nil, err

@@ -179,13 +179,16 @@ func (c Config) returnTo() []string {
 	return slices.Compact(origins)
 }
 
-// GateHosts are the hosts behind the gate that a proxy can be told by name,
-// without the sign-in pages' own.
+// GateHosts are the hosts behind the gate that a proxy can be told by name. The
+// sign-in pages' own is one of them where a rule closes it: then an application
+// is there, and the pages are under base_path. What is public alone is no reason
+// to send a host's visitors to an application.
 func (c Config) GateHosts() []string {
 	var hosts []string
 	for _, r := range c.Gate.Rules {
+		open := r.Allow != nil && (r.Allow.Atom == "public" || r.Allow.Atom == "everyone")
 		for _, host := range r.Host {
-			if host != "*" && !strings.ContainsAny(host, "~{") && !strings.EqualFold(host, c.SignInHost()) {
+			if host != "*" && !strings.ContainsAny(host, "~{") && !(open && strings.EqualFold(host, c.SignInHost())) {
 				hosts = append(hosts, strings.ToLower(host))
 			}
 		}

@@ -332,3 +332,24 @@ func gateOf(c *Config) {
 	c.TrustedProxies = []string{"127.0.0.1/32"}
 	c.Gate.Rules = []RuleConfig{{Host: List{"app.example.org"}, Allow: &Who{Atom: "signed-in"}}}
 }
+
+// A proxy is told of the sign-in pages' own host only where a rule closes it: an
+// application is there then.
+func TestGateHosts(t *testing.T) {
+	who := func(name string) *Who { return &Who{Atom: name} }
+	for name, tt := range map[string]struct {
+		rules []RuleConfig
+		want  string
+	}{
+		"another":           {[]RuleConfig{{Host: List{"App.example.org", "*.example.org", "*", "~x", "{user}.example.org"}, Allow: who("signed-in")}}, "*.example.org app.example.org"},
+		"an open one":       {[]RuleConfig{{Host: List{"auth.example.org", "app.example.org"}, Allow: who("public")}}, "app.example.org"},
+		"a closed one":      {[]RuleConfig{{Host: List{"AUTH.example.org"}, Path: List{"/x"}, Allow: who("public")}, {Host: List{"auth.example.org"}, Allow: who("signed-in")}}, "auth.example.org"},
+		"closed to some":    {[]RuleConfig{{Host: List{"auth.example.org"}, Deny: who("@example.net")}}, "auth.example.org"},
+		"closed for groups": {[]RuleConfig{{Host: List{"auth.example.org"}, Allow: &Who{Any: []gate.Who{{Atom: "group:a"}}}}}, "auth.example.org"},
+	} {
+		c := Config{PublicURL: "https://auth.example.org", Gate: GateConfig{Rules: tt.rules}}
+		if got := strings.Join(c.GateHosts(), " "); got != tt.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
