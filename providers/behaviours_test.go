@@ -529,6 +529,7 @@ func TestRefresh(t *testing.T) {
 		{"elsewhere, otherwise", "rt", `{"access_token":"new","token_type":"bearer"}`, map[string]any{"url": "URL/t/refresh", "params": map[string]any{"type": "refresh", "grant_type": ""}}, "", "rt",
 			"POST /t/refresh client_id=client&client_secret=secret&refresh_token=rt&type=refresh"},
 		{"revoked", "rt", `{"error":"invalid_grant"}`, nil, ReasonCodeRejected, "", "POST /t client_id=client&client_secret=secret&grant_type=refresh_token&refresh_token=rt"},
+		{"revoked, as GitHub says it", "rt", `{"error":"bad_refresh_token"}`, nil, ReasonCodeRejected, "", "POST /t client_id=client&client_secret=secret&grant_type=refresh_token&refresh_token=rt"},
 		{"none", "", ``, nil, ReasonMisconfigured, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -25,7 +25,7 @@ const (
 	ReasonProviderUnavailable Reason = "provider_unavailable" // no answer, too late, 5xx
 	ReasonProviderRefused     Reason = "provider_refused"     // the person said no
 	ReasonClientRejected      Reason = "client_rejected"      // wrong client id or secret
-	ReasonCodeRejected        Reason = "code_rejected"
+	ReasonCodeRejected        Reason = "code_rejected"        // or the refresh token
 	ReasonStateMismatch       Reason = "state_mismatch"
 	ReasonAnswerInvalid       Reason = "answer_invalid"
 	ReasonIssuerMismatch      Reason = "issuer_mismatch"

@@ -31,8 +31,10 @@ func (c *Client) exchange(ctx context.Context, r AuthorizationRequest, code stri
 	return c.granted(token, err, d, docs)
 }
 
-// Refresh gets new tokens for a refresh token (RFC 6749 §6). If the provider
-// sends no new refresh token, the one given stays good. All errors are *Error.
+// Refresh gets new tokens for a refresh token (RFC 6749 §6), which may be spent
+// then: a provider that rotates them ends all of a grant when one is used again.
+// If no new refresh token comes, the one given stays good. All errors are *Error;
+// ReasonCodeRejected means that the person has to sign in again.
 func (c *Client) Refresh(ctx context.Context, refreshToken string) (Tokens, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -266,7 +268,7 @@ func (c *Client) exchangeError(err error, fault string) *Error {
 	switch {
 	case code == "invalid_client" || code == "unauthorized_client" || code == "incorrect_client_credentials" || status == http.StatusUnauthorized && code == "":
 		return c.refuse(ReasonClientRejected, "token request answered %d %s: check client_id and client_secret", status, standardError(code))
-	case code == "invalid_grant" || code == "bad_verification_code":
+	case slices.Contains(spentGrant, code):
 		return c.refuse(ReasonCodeRejected, "token request answered %d %s", status, standardError(code))
 	case status >= 500 || status == http.StatusTooManyRequests:
 		return c.refuse(ReasonProviderUnavailable, "token request answered %d", status)
@@ -275,6 +277,10 @@ func (c *Client) exchangeError(err error, fault string) *Error {
 	}
 	return c.refuse(ReasonAnswerInvalid, "token request answered %d %s", status, standardError(code))
 }
+
+// spentGrant are the codes that say that a code or a refresh token is no good any
+// more: the standard's, and those of GitHub and Slack.
+var spentGrant = []string{"invalid_grant", "bad_verification_code", "bad_refresh_token", "invalid_refresh_token"}
 
 // networkCause says what failed without the URL and its query.
 func networkCause(err error) string {

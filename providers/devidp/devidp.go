@@ -54,7 +54,8 @@ type Server struct {
 	mu        sync.Mutex
 	clients   map[string]*client
 	codes     map[string]*grant
-	tokens    map[string]*grant // by access and by refresh token
+	tokens    map[string]*grant // by access token
+	refreshes map[string]*grant // by refresh token, the spent ones too
 	consented map[string]bool   // provider + person: Apple names a person once
 }
 
@@ -70,7 +71,8 @@ type grant struct {
 	answer                                  url.Values // what the browser carried back
 	until                                   time.Time
 	used                                    bool
-	access                                  string
+	access                                  string // the last one
+	refresh                                 string // the one that is good; "" once the grant is revoked
 	secret                                  string // OAuth 1.0a
 }
 
@@ -85,7 +87,7 @@ func New(base string) (*Server, error) {
 		return nil, err
 	}
 	return &Server{base: base, signing: signing, elliptic: curve, clients: map[string]*client{}, codes: map[string]*grant{},
-		tokens: map[string]*grant{}, consented: map[string]bool{}}, nil
+		tokens: map[string]*grant{}, refreshes: map[string]*grant{}, consented: map[string]bool{}}, nil
 }
 
 // ProviderConfig registers a client of the catalogue's provider id, with one

@@ -138,10 +138,6 @@ func TestEveryProvider(t *testing.T) {
 			if got.AccessToken == "" && doc.Protocol != "openid2" {
 				t.Error("no access token")
 			}
-			// O-5, O-25: the code is spent.
-			if _, err := client.Complete(t.Context(), request, answer); err == nil {
-				t.Error("a second use is accepted")
-			}
 			// O-34: two people are two accounts; nobody is believed to have an address
 			// that the provider did not prove; no address is no error.
 			mallory, err := f.signIn(t, client, "1004")
@@ -156,6 +152,16 @@ func TestEveryProvider(t *testing.T) {
 				if err != nil || fresh.AccessToken == "" || fresh.AccessToken == got.AccessToken {
 					t.Errorf("refresh: %v", err)
 				}
+				// A second use of a refresh token ends what came of the first.
+				for _, tt := range [][2]string{{"spent", got.RefreshToken}, {"its successor", fresh.RefreshToken}} {
+					if _, err := client.Refresh(t.Context(), tt[1]); err == nil || doc.TokenAnswer.ErrorField == "" && reason(err) != providers.ReasonCodeRejected {
+						t.Errorf("%s: %v", tt[0], err)
+					}
+				}
+			}
+			// O-5, O-25: the code is spent.
+			if _, err := client.Complete(t.Context(), request, answer); err == nil {
+				t.Error("a second use is accepted")
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -75,8 +76,12 @@ func tokenForm(r *http.Request, doc providers.Provider) (url.Values, bool) {
 // redeem gives what was granted for a code or a refresh token, or nil.
 func (s *Server) redeem(form url.Values, id string, doc providers.Provider) *grant {
 	if refresh := form.Get("refresh_token"); refresh != "" {
-		g := s.tokens[refresh]
+		g := s.refreshes[refresh]
 		if g == nil || g.provider != id || !fits(form, "refresh_token", doc.Offline.Params, g) {
+			return nil
+		}
+		if g.refresh != refresh {
+			s.revoke(g) // RFC 9700 §4.14.2: somebody has it who should not
 			return nil
 		}
 		return g
@@ -92,7 +97,7 @@ func (s *Server) redeem(form url.Values, id string, doc providers.Provider) *gra
 		return nil
 	}
 	if g.used {
-		delete(s.tokens, g.access) // RFC 6749 §4.1.2: a second use revokes
+		s.revoke(g) // RFC 6749 §4.1.2
 		return nil
 	}
 	sum := sha256.Sum256([]byte(form.Get("code_verifier")))
@@ -105,6 +110,12 @@ func (s *Server) redeem(form url.Values, id string, doc providers.Provider) *gra
 	}
 	g.used = true
 	return g
+}
+
+// revoke ends every token of a grant.
+func (s *Server) revoke(g *grant) {
+	g.refresh = ""
+	maps.DeleteFunc(s.tokens, func(_ string, of *grant) bool { return of == g })
 }
 
 // fits compares the fields of a request with what the document says of them.
@@ -139,9 +150,9 @@ func (s *Server) tokenAnswer(g *grant, doc providers.Provider) (map[string]any, 
 		}
 		g.access = signed
 	}
-	refresh := "refresh-" + rand.Text()
-	s.tokens[g.access], s.tokens[refresh] = g, g
-	out["access_token"], out["refresh_token"], out["expires_in"], out["token_type"] = g.access, refresh, 3600, "Bearer"
+	g.refresh = "refresh-" + rand.Text() // each is good once
+	s.tokens[g.access], s.refreshes[g.refresh] = g, g
+	out["access_token"], out["refresh_token"], out["expires_in"], out["token_type"] = g.access, g.refresh, 3600, "Bearer"
 	if types := doc.TokenAnswer.Types; len(types) > 0 {
 		out["token_type"] = types[0]
 		if slices.Contains(types, "") {
