@@ -75,7 +75,7 @@ func TestWhoNeedsWhat(t *testing.T) {
 		{"relative picture", "bungie huggingface", func(p Provider) bool { return p.ImageBase != "" }},
 		{"refresh token by scope", "oidc twitter logto", func(p Provider) bool { return len(p.Offline.Scopes) > 0 }},
 		{"refresh token by parameter", "google musicbrainz zoho reddit dropbox logto", func(p Provider) bool { return len(p.Offline.AuthParams) > 0 }},
-		{"refreshed elsewhere", "figma", func(p Provider) bool { return p.Offline.URL != "" }},
+		{"refreshed elsewhere", "figma wechat", func(p Provider) bool { return p.Offline.URL != "" }},
 		{"refreshed otherwise", "basecamp", func(p Provider) bool { return len(p.Offline.Params) > 0 }},
 	} {
 		for id := range strings.FieldsSeq(row.ids) {
