@@ -85,6 +85,22 @@ func everything(ctx context.Context, s *store.Store, cache *store.Cache, name st
 	if e, err := cache.Check(ctx, store.SessionToken, "session "+name+" linked"); err != nil || e.User.ID != id {
 		return fmt.Errorf("cached session: %+v, %w", e, err)
 	}
+	lease := store.Lease{Token: "refresh:" + name, Owner: name}
+	a, _, err := s.UpstreamAccount(ctx, id, "google")
+	if err != nil {
+		return err
+	}
+	if state, _, err := s.TakeLease(ctx, lease, time.Minute); err != nil || state != store.LeaseTaken {
+		return fmt.Errorf("lease: %v, %w", state, err)
+	}
+	old := a.RefreshToken
+	a.RefreshToken = "rotated"
+	if err := s.ReplaceTokens(ctx, a, old, lease); err != nil {
+		return err
+	}
+	if err := s.PauseLease(ctx, lease, 0); err != nil {
+		return err
+	}
 	for _, token := range []string{"revoked " + name, "kept " + name} {
 		ok, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: address, Token: token, CodeToken: "code:" + token, TTL: time.Minute, CodeTries: 3,
 			AddressKey: address, ClientKey: address, Limits: store.MailLimits{AddressPerWindow: 9, AddressPerDay: 9, ClientPerWindow: 9, Window: time.Hour}})

@@ -96,6 +96,14 @@ func TestStatementsPerFlow(t *testing.T) {
 			_, err := s.SignInByVerification(ctx, store.Proof{Tokens: []string{"t"}}, newSession("4"))
 			return err
 		}},
+		{"upstream token", func() error { _, _, err := s.UpstreamAccount(ctx, 1, "google"); return err }},
+		{"lease", func() error {
+			_, _, err := s.TakeLease(ctx, store.Lease{Token: "refresh:1", Owner: "x"}, time.Minute)
+			return err
+		}},
+		{"refreshed tokens", func() error {
+			return s.ReplaceTokens(ctx, store.Account{ID: 1, RefreshToken: "r2"}, "r1", store.Lease{Token: "refresh:1", Owner: "x"})
+		}},
 		{"sign out", func() error { return s.EndSession(ctx, "session 4") }},
 	}
 	for _, step := range steps {
