@@ -51,6 +51,8 @@ const (
 	ReasonTokensRefused   = "tokens_refused" // the rules let this person make none
 	ReasonTooManyTokens   = "too_many_tokens"
 	ReasonTokenInvalid    = "token_invalid"   // its name or its life
+	ReasonAccountMissing  = "account_missing" // this person has none at that provider
+	ReasonSignInAgain     = "sign_in_again"   // what the provider let us have is over
 	ReasonHandoverFailed  = "handover_failed" // used, over, or of another browser
 	ReasonSignInRefused   = "sign_in_refused" // by the operator's lists or service
 	ReasonSignInHookDown  = "sign_in_hook_down"

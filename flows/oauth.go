@@ -218,19 +218,12 @@ func (o *OAuth) FinishLink(ctx context.Context, p PendingLink, userID int32, tok
 // cannot contain the colon (security O-36).
 func (o *OAuth) account(providerID string, id providers.Identity) store.Account {
 	sum := sha256.Sum256([]byte(providerID + ":" + id.Subject))
-	compound := hex.EncodeToString(sum[:])
-	a := store.Account{
-		CompoundID:        compound,
+	return sealTokens(o.Sessions.Dialect, store.Account{
+		CompoundID:        hex.EncodeToString(sum[:]),
 		Type:              "oauth",
 		Provider:          providerID,
 		ProviderAccountID: id.Subject,
-		RefreshToken:      o.Sessions.Dialect.upstream(id.RefreshToken, compound+" refresh_token"),
-		AccessToken:       o.Sessions.Dialect.upstream(id.AccessToken, compound+" access_token"),
-	}
-	if !id.Tokens.Expires.IsZero() {
-		a.AccessTokenExpires = &id.Tokens.Expires
-	}
-	return a
+	}, id.Tokens)
 }
 
 // usedAttempts remembers which attempts have had their answer until they expire

@@ -99,6 +99,18 @@ func (c *Client) FormPost() bool { return c.doc.ResponseMode == "form_post" }
 // browser.
 func (c *Client) RefusesEmbedded() bool { return c.doc.RefusesEmbedded }
 
+// TokenType is what stands before an access token in the header Authorization, ""
+// where this provider wants it elsewhere.
+func (c *Client) TokenType() string {
+	switch scheme, style, _ := strings.Cut(c.doc.UserinfoAuth, ":"); scheme {
+	case "", "bearer":
+		return "Bearer"
+	case "scheme":
+		return style
+	}
+	return ""
+}
+
 // Document is the catalogue's entry, with this configuration applied.
 func (c *Client) Document() Provider { return c.doc }
 

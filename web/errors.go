@@ -39,6 +39,9 @@ func (s *server) answerError(err error, c echo.Context) error {
 	switch {
 	case errors.Is(err, errCSRF), errors.Is(err, errCrossOrigin):
 		entry.reason = "csrf"
+		if s.givesToken(c) {
+			return s.refuseToken(c, &flows.Error{Code: flows.AccessDenied, Reason: "csrf"})
+		}
 		return s.askAgain(c)
 	}
 	if he, ok := errors.AsType[*echo.HTTPError](err); ok {
@@ -50,6 +53,9 @@ func (s *server) answerError(err error, c echo.Context) error {
 		if err := s.cookies.keepPendingLink(c, conflict.Pending); err != nil {
 			return err
 		}
+	}
+	if s.givesToken(c) {
+		return s.refuseToken(c, refusal)
 	}
 	fields, _ := form(c)
 	if elsewhere, ok := errors.AsType[*flows.Redirected](err); ok {

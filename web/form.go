@@ -124,7 +124,7 @@ func (s *server) readsJSON(c echo.Context) bool {
 	fields, _ := form(c)
 	kind, _, _ := mime.ParseMediaType(h.Get(echo.HeaderContentType))
 	return wantsJSON(fields) || kind == "application/json" || prefersJSON(strings.Join(h["Accept"], ",")) ||
-		c.Path() == s.BasePath+"/session" && c.Request().Method == http.MethodGet
+		c.Path() == s.BasePath+"/session" && c.Request().Method == http.MethodGet || s.givesToken(c)
 }
 
 // prefersJSON reports that accept names JSON, and HTML less or not at all.

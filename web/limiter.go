@@ -8,37 +8,39 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limiter slows down guessing, per client and in this process: ten wrong
-// answers at once, then one every six seconds (security M-9). Right answers cost
-// nothing, since many people may share one address. Its memory is bounded: the
-// client that guessed longest ago is forgotten first, so that guesses from many
-// addresses keep nobody else out.
+// limiter slows down what somebody does too often, in this process: a number of
+// times at once, then one every while. Of guesses (security M-9) only the wrong
+// ones are charged, since many people may share one address. Its memory is
+// bounded: who was charged longest ago is forgotten first, so that guesses from
+// many addresses keep nobody else out.
 type limiter struct {
+	every   time.Duration
+	burst   int
 	mu      sync.Mutex
-	clients map[string]*list.Element // of *guesser
-	recent  *list.List               // the last to guess in front
+	clients map[string]*list.Element // of *charged
+	recent  *list.List               // the last to be charged in front
 }
 
-type guesser struct {
+type charged struct {
 	client string
 	left   *rate.Limiter
 }
 
 const maxLimited = 10_000
 
-func newLimiter() *limiter {
-	return &limiter{clients: map[string]*list.Element{}, recent: list.New()}
+func newLimiter(every time.Duration, burst int) *limiter {
+	return &limiter{every: every, burst: burst, clients: map[string]*list.Element{}, recent: list.New()}
 }
 
-// allows reports whether client may answer.
+// allows reports whether client may go on.
 func (l *limiter) allows(client string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e, known := l.clients[client]
-	return !known || e.Value.(*guesser).left.Tokens() >= 1
+	return !known || e.Value.(*charged).left.Tokens() >= 1
 }
 
-// charge counts a wrong answer.
+// charge counts once more.
 func (l *limiter) charge(client string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,11 +48,11 @@ func (l *limiter) charge(client string) {
 	if !known {
 		if l.recent.Len() >= maxLimited {
 			oldest := l.recent.Back()
-			delete(l.clients, l.recent.Remove(oldest).(*guesser).client)
+			delete(l.clients, l.recent.Remove(oldest).(*charged).client)
 		}
-		e = l.recent.PushFront(&guesser{client, rate.NewLimiter(rate.Every(6*time.Second), 10)})
+		e = l.recent.PushFront(&charged{client, rate.NewLimiter(rate.Every(l.every), l.burst)})
 		l.clients[client] = e
 	}
 	l.recent.MoveToFront(e)
-	e.Value.(*guesser).left.Allow()
+	e.Value.(*charged).left.Allow()
 }

@@ -3,12 +3,13 @@ package web
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // M-9, X-7: wrong answers count, per client, in bounded memory, and whoever
 // guesses from many addresses locks out nobody.
 func TestLimiter(t *testing.T) {
-	l := newLimiter()
+	l := newLimiter(6*time.Second, 10)
 	for range 100 {
 		if !l.allows("honest") {
 			t.Fatal("right answers count")

@@ -66,6 +66,8 @@ var outcomes = map[string]outcome{
 	"tokens_refused":       {http.StatusForbidden, ""},
 	"too_many_tokens":      {http.StatusConflict, ""},
 	"token_invalid":        {http.StatusBadRequest, ""},
+	"sign_in_again":        {http.StatusForbidden, ""},
+	"account_missing":      {http.StatusNotFound, ""},
 	"handover_failed":      {http.StatusBadRequest, ""},
 	"sign_in_refused":      {http.StatusForbidden, ""},
 	"sign_in_hook_down":    {http.StatusServiceUnavailable, ""},

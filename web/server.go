@@ -33,6 +33,7 @@ type Config struct {
 	Keys      flows.Keys
 	ReturnTo  flows.ReturnTo
 	OAuth     *flows.OAuth
+	Upstream  *flows.Upstream  // nil when no provider's tokens are given out
 	MagicLink *flows.MagicLink // nil when no mail is configured
 	Sessions  *flows.Sessions
 	Gate      *flows.Gate // nil when no rules are configured
@@ -68,7 +69,8 @@ type server struct {
 	assets  assets
 	logos   map[string]string
 	cookies *cookies
-	guesses *limiter
+	guesses *limiter // by client
+	fetches *limiter // by user: of upstream tokens
 }
 
 // New gives the handler for everything under the base path, and / which leads
@@ -90,7 +92,8 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{Config: c, public: public, pages: p, assets: a, logos: l, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites, c.NextAuth), guesses: newLimiter()}
+	s := &server{Config: c, public: public, pages: p, assets: a, logos: l, cookies: newCookies(c.Keys, public.Scheme == "https", c.CookieDomain, c.Sites, c.NextAuth),
+		guesses: newLimiter(6*time.Second, 10), fetches: newLimiter(50*time.Millisecond, 600)}
 
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -149,6 +152,9 @@ func New(c Config) (http.Handler, error) {
 	if c.Gate != nil {
 		g.Match(both, "/account/tokens", s.tokens)
 		g.POST("/account/tokens", s.makeToken)
+	}
+	if c.Upstream != nil {
+		g.POST("/token/:provider", s.upstreamToken)
 	}
 	s.assets.serve(g)
 	s.withoutSlash(e)

@@ -157,6 +157,7 @@ type ProviderConfig struct {
 	Scopes              []string          `yaml:"scopes"`
 	AuthParams          map[string]string `yaml:"auth_params"`
 	Offline             bool              `yaml:"offline"`         // get a refresh token
+	Tokens              bool              `yaml:"tokens"`          // applications may have people's access tokens
 	TrustEmail          string            `yaml:"trust_email"`     // claim, always, never
 	AllowedDomains      []string          `yaml:"allowed_domains"` // only people with a proven address in one of these
 	AllowedTenants      []string          `yaml:"allowed_tenants"` // only people of these tenants

@@ -1,17 +1,24 @@
 package app
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gatepost/gatepost/store/storetest"
 )
 
 // Every configuration that a page shows is one that works.
 func TestDocumentedConfigurations(t *testing.T) {
 	const rest = "public_url: https://auth.example.com\nkeys: [" + "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk" + "]\ndatabase: {url: postgres://localhost/x}\n"
-	for _, page := range []string{"gate.md", "webhooks.md"} {
+	for _, page := range []string{"gate.md", "webhooks.md", "upstream-tokens.md"} {
 		raw, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", page))
 		if err != nil {
 			t.Fatal(err)
@@ -88,5 +95,62 @@ func TestDocumentedVerification(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What docs/upstream-tokens.md tells applications to do gets a token that the
+// provider knows, and says where to send whoever is not signed in.
+func TestDocumentedTokens(t *testing.T) {
+	s := newSite(t, storetest.URL(t), func(c *Config) {
+		for i := range c.Providers {
+			c.Providers[i].Tokens = true
+		}
+	})
+	b := s.browser()
+	b.get(b.answer("github", "1001"))
+	session := b.cookie()
+	dir := t.TempDir()
+	run := func(name, file, code string, command ...string) string {
+		t.Helper()
+		if _, err := exec.LookPath(command[0]); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatalf("no %s on this machine, so the %s of docs/upstream-tokens.md is not tried", command[0], name)
+			}
+			t.Logf("NO %s ON THIS MACHINE: the %s of docs/upstream-tokens.md is not tried", strings.ToUpper(command[0]), name)
+			return ""
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(code), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command(command[0], command[1:]...)
+		c.Dir, c.Env = dir, append(os.Environ(), "AUTH="+s.URL+"/auth", "SESSION="+session)
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v %s", name, err, out)
+		}
+		return string(out)
+	}
+	if out := run("curl", "token.sh", snippet(t, "upstream-tokens.md", "sh"), "sh", "token.sh"); out != "" {
+		var got, shown map[string]any
+		if err := json.Unmarshal([]byte(out), &got); err != nil || !s.works("github", fmt.Sprint(got["accessToken"])) {
+			t.Errorf("curl: %s", out)
+		}
+		if err := json.Unmarshal([]byte(snippet(t, "upstream-tokens.md", "json")), &shown); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(shown)); !slices.Equal(a, b) {
+			t.Errorf("the answer has %v, the page shows %v", a, b)
+		}
+	}
+	out := run("JavaScript", "token.mjs", snippet(t, "upstream-tokens.md", "js")+`
+const { SESSION } = process.env;
+const token = await upstreamToken('theme=dark; ' + SESSION + '; a=b', 'github');
+const again = await upstreamToken(SESSION, 'github');
+const refused = await upstreamToken('theme=dark', 'github', 'https://evil.example/').catch((err) => err);
+console.log([token, again === token, refused.status, refused.reason, refused.url].join(' '));
+`, "node", "token.mjs")
+	token, rest, _ := strings.Cut(strings.TrimSpace(out), " ")
+	if out != "" && (!s.works("github", token) || rest != "true 401 session_required "+s.URL+"/auth/signin?callbackUrl="+url.QueryEscape(s.URL+"/")) {
+		t.Errorf("JavaScript: %s", out)
 	}
 }

@@ -71,6 +71,7 @@ type parts struct {
 	mailer    *mail.Mailer // nil without mail
 	clients   []*providers.Client
 	sessions  *flows.Sessions
+	upstream  *flows.Upstream  // nil where no provider's tokens are given out
 	admission *flows.Admission // nil where everybody may sign in
 	metrics   *metrics
 	handler   http.Handler
@@ -134,6 +135,8 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		secret := nextauth.Secret(c.NextAuth.Secret)
 		w.NextAuth = &secret
 	}
+	p.upstream = c.upstream(p, log)
+	w.Upstream = p.upstream
 	if len(c.Cookie.Sites) > 0 {
 		w.Handover = &flows.Handover{Store: p.store, Sessions: p.sessions, Keys: keys, Now: time.Now}
 		for _, s := range c.Cookie.Sites {
@@ -217,6 +220,20 @@ func (c Config) client(p ProviderConfig, log *slog.Logger) (*providers.Client, e
 	}, providers.HTTPOptions{Dev: c.Dev, Contact: c.PublicURL, Log: log})
 }
 
+// upstream gives out the tokens of the providers that say so, nil if none does.
+func (c Config) upstream(p *parts, log *slog.Logger) *flows.Upstream {
+	u := &flows.Upstream{Store: p.store, Dialect: p.sessions.Dialect, Warn: func(err error) { log.Error("upstream tokens", "err", err.Error()) }}
+	for i, provider := range c.Providers {
+		if provider.Tokens {
+			u.Providers = append(u.Providers, p.clients[i])
+		}
+	}
+	if len(u.Providers) == 0 {
+		return nil
+	}
+	return u
+}
+
 func (m MailConfig) config(languages *locale.Languages) mail.Config {
 	return mail.Config{Languages: languages, From: m.From, Host: m.Host, TLS: m.TLS, Username: m.Username, Password: string(m.Password), HelloName: m.Hello, TemplateDir: m.Templates, CAFile: m.CAFile}
 }
@@ -288,6 +305,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	err = server.Shutdown(end)
 	if p.mailer != nil {
 		err = errors.Join(err, p.mailer.Drain(end))
+	}
+	if p.upstream != nil {
+		err = errors.Join(err, p.upstream.Drain(end))
 	}
 	return err
 }

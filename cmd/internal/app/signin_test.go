@@ -34,6 +34,10 @@ type site struct {
 	log   *syncBuffer
 	keys  []Secret
 	parts *parts
+	// config is what the site was built of, for replicas of it.
+	config Config
+	// provider answers for every provider; provided is what it would.
+	provider func(w http.ResponseWriter, r *http.Request, provided http.Handler)
 	// listens is where the site does, whatever it is called.
 	listens string
 }
@@ -68,17 +72,15 @@ func newSiteAt(t *testing.T, dsn, host string, change func(*Config)) *site {
 
 func newSiteWith(t *testing.T, dsn, host string, ids []string, change func(*Config)) *site {
 	t.Helper()
-	var handler http.Handler
 	s := &site{t: t, log: &syncBuffer{}}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
-	t.Cleanup(s.Close)
-	s.listens = s.Listener.Addr().String()
+	s.provider = func(w http.ResponseWriter, r *http.Request, provided http.Handler) { provided.ServeHTTP(w, r) }
+	s.listen()
 	if host != "" {
 		_, port, _ := net.SplitHostPort(s.listens)
 		s.URL = "http://" + net.JoinHostPort(host, port)
 	}
 	var idp *devidp.Server
-	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { idp.ServeHTTP(w, r) }))
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.provider(w, r, idp) }))
 	t.Cleanup(provider.Close)
 	var err error
 	if idp, err = devidp.New(provider.URL); err != nil {
@@ -108,19 +110,45 @@ func newSiteWith(t *testing.T, dsn, host string, ids []string, change func(*Conf
 		t.Fatal(err)
 	}
 	s.keys = c.Keys
+	s.build(c)
+	return s
+}
+
+// listen has the site listen where no other does. It answers once it is built.
+func (s *site) listen() {
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.parts.handler.ServeHTTP(w, r) }))
+	s.t.Cleanup(s.Close)
+	s.listens = s.Listener.Addr().String()
+}
+
+func (s *site) build(c Config) {
+	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
+	s.t.Cleanup(cancel)
 	p, err := build(ctx, c, slog.New(slog.NewJSONHandler(s.log, nil)))
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(p.store.Close)
+	s.t.Cleanup(p.store.Close)
 	if p.mailer != nil {
 		go p.mailer.Run(ctx)
 	}
 	go p.cache.Run(ctx)
-	handler, s.parts = p.handler, p
-	return s
+	s.parts, s.config = p, c
+}
+
+// replica is another process of the same site: same configuration, database,
+// mailbox and providers.
+func (s *site) replica(change func(*Config)) *site {
+	s.t.Helper()
+	r := &site{t: s.t, mail: s.mail, log: s.log, keys: s.keys}
+	r.listen()
+	c := s.config
+	if change != nil {
+		change(&c)
+	}
+	r.build(c)
+	return r
 }
 
 // browser follows redirects only when told to, and keeps cookies.

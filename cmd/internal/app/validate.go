@@ -225,6 +225,9 @@ func (c Config) validateProviders(m *mistakes) {
 			m.wrong(about, "%q is not in the catalogue%s", kind, nearCatalogue(kind))
 			continue
 		}
+		if p.Tokens && (doc.Protocol == "oauth1" || doc.Protocol == "openid2") {
+			m.wrong(key+".tokens", "this provider has none that an application could use by itself; leave it out")
+		}
 		for _, name := range sorted(p.Params) {
 			if keys := keysOf(doc); !slices.Contains(keys, name) {
 				m.wrong(key+"."+name, "this provider has no such key%s", suggestion(name, keys))
