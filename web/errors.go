@@ -115,6 +115,9 @@ func (s *server) askAgain(c echo.Context) error {
 		return nil
 	}
 	query := url.Values{"csrf": {"true"}}
+	if fields.Get("from") == "conflict" {
+		query.Set("error", string(flows.OAuthAccountNotLinked))
+	}
 	if s.NextAuth == nil {
 		query.Set("id", entryOf(c).id)
 	}
@@ -126,10 +129,9 @@ func (s *server) askAgain(c echo.Context) error {
 func (s *server) alert(c echo.Context) *problem {
 	code, reason := c.QueryParam("error"), c.QueryParam("reason")
 	switch {
-	case code != "":
 	case c.QueryParam("csrf") != "":
-		reason = "csrf"
-	default:
+		code, reason = "", "csrf"
+	case code == "":
 		return nil
 	}
 	p := problemFor(s.language(c), code, reason)

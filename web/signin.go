@@ -121,6 +121,9 @@ func (s *server) conflictPage(c echo.Context, pending flows.PendingLink) error {
 		Mail:         s.MagicLink != nil,
 		MailAction:   s.url("/signin/email", nil),
 	}
+	if c.QueryParam("csrf") != "" { // the refusal that led here is told by the page itself
+		view.Alert = s.alert(c)
+	}
 	if view.TooOld {
 		view.Title = view.words.Text("problem.session_too_old.title")
 	}

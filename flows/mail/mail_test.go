@@ -19,6 +19,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/mail"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -449,6 +450,9 @@ func TestServerRefusesUs(t *testing.T) {
 		{"the sender", &inbox{sender: &smtp.SMTPError{Code: 553, Message: "not yours"}}, false, false},
 		{"without authentication", &inbox{sender: &smtp.SMTPError{Code: 530, Message: "authenticate first"}}, false, false},
 		{"without authentication, said late", &inbox{rcpt: func(string) error { return &smtp.SMTPError{Code: 530, Message: "authenticate first"} }}, false, true},
+		{"to relay", &inbox{rcpt: func(string) error {
+			return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "<ada@example.org>: Relay access denied"}
+		}}, false, true},
 		{"one recipient", &inbox{rcpt: func(string) error { return &smtp.SMTPError{Code: 550, Message: "unknown"} }}, true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -466,6 +470,20 @@ func TestServerRefusesUs(t *testing.T) {
 				t.Error("tried again")
 			}
 		})
+	}
+}
+
+// Nobody marks the server as broken by typing an address with the word in it.
+func TestAddressIsNoWordOfTheServer(t *testing.T) {
+	for to, reply := range map[string]string{
+		"relay@example.org":     "<relay@example.org>: unknown",
+		"ada@relay.example.org": "5.1.2 <Ada@RELAY.example.org> no such host relay.example.org",
+	} {
+		cause := &textproto.Error{Code: 550, Msg: reply}
+		refused, ok := errors.AsType[*refusedError](aboutRelay(answered("RCPT TO", cause), cause, to))
+		if !ok || !refused.recipient {
+			t.Errorf("%s: %q is taken for a word on relaying", to, reply)
+		}
 	}
 }
 

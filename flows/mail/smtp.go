@@ -172,7 +172,7 @@ func (s *smtpClient) send(ctx context.Context, to string, message []byte) error 
 		return err
 	}
 	if err := c.Rcpt(to); err != nil {
-		return answered("RCPT TO", err)
+		return aboutRelay(answered("RCPT TO", err), err, to)
 	}
 	w, err := c.Data()
 	if err != nil {
@@ -192,6 +192,26 @@ func (s *smtpClient) send(ctx context.Context, to string, message []byte) error 
 func (s *smtpClient) sender(c *smtp.Client) error {
 	err := answered("MAIL FROM", c.Mail(s.from.Address))
 	if refused, ok := errors.AsType[*refusedError](err); ok {
+		refused.recipient = false
+	}
+	return err
+}
+
+// aboutRelay corrects whom a refused recipient is about: a server that relays for
+// nobody like us says so at this step, and about every recipient. What the answer
+// repeats of the address is no word of the server's.
+func aboutRelay(err, cause error, to string) error {
+	refused, final := errors.AsType[*refusedError](err)
+	reply, said := errors.AsType[*textproto.Error](cause)
+	if !final || !said {
+		return err
+	}
+	_, domain, _ := strings.Cut(to, "@")
+	words := strings.ToLower(reply.Msg)
+	for _, repeated := range []string{to, domain} {
+		words = strings.ReplaceAll(words, strings.ToLower(repeated), "")
+	}
+	if strings.Contains(words, "relay") {
 		refused.recipient = false
 	}
 	return err

@@ -461,6 +461,11 @@ func TestConflictLeadsToLinking(t *testing.T) {
 	} else if strings.Contains(p.body, "Sign in with Apple") || !strings.Contains(p.body, "You signed in with <strong><bdi>Google") || !strings.Contains(p.body, `value="ada@example.org"`) {
 		t.Errorf("the page does not name the way in: %s", p.body)
 	}
+	// C-2: a form of that page whose token is not this browser's leads to it again.
+	stale := b.send(http.MethodPost, s.URL+"/auth/signin/google", url.Values{"csrfToken": {"stale"}, "from": {"conflict"}})
+	if p := b.follow(stale); !strings.Contains(p.body, "You have been here before") || !strings.Contains(p.body, "<code>csrf</code>") {
+		t.Errorf("a form without a token: %s %s", stale.location, p.body)
+	}
 	if p := b.get(b.answer("google", "1001")); p.location != s.URL+"/there" {
 		t.Errorf("after the proof: %s", p.location)
 	}
