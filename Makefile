@@ -4,7 +4,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 NPM = --ignore-scripts --no-audit --no-fund
 FUZZTIME ?= 3s
 
-.PHONY: bench bench-gate dev docs test check e2e e2e-traefik vuln fuzz build parts postgres
+.PHONY: bench bench-gate bench-nextauth dev docs test check e2e e2e-traefik vuln fuzz build parts postgres
 
 dev: postgres
 	go run ./cmd/gatepost-dev
@@ -55,6 +55,9 @@ bench:
 
 bench-gate: postgres
 	go run ./bench/gate
+
+bench-nextauth: postgres
+	go run ./bench/nextauth
 
 vuln:
 	@bash .ci/vuln.sh $(GOVULNCHECK)

@@ -123,24 +123,35 @@ type Conn struct {
 // Dial connects to addr, "127.0.0.1:8080".
 func Dial(addr string) (*Conn, error) {
 	c, err := net.Dial("tcp", addr)
-	return &Conn{c, make([]byte, 16<<10)}, err
+	return &Conn{c, make([]byte, 64<<10)}, err
 }
 
 var (
 	headEnd       = []byte("\r\n\r\n")
 	contentLength = []byte("\r\nContent-Length: ")
+
+	transferChunked = []byte("\r\nTransfer-Encoding: chunked")
+	lastChunk       = []byte("\r\n0\r\n\r\n")
 )
 
 // Ask sends r and reads the answer, which must be the one wanted.
 func (c *Conn) Ask(r *Request) error {
-	if _, err := c.Write(r.Raw); err != nil {
-		return err
+	answer, err := c.Exchange(r.Raw)
+	if err == nil && (string(answer[9:12]) != r.Status || !bytes.Contains(answer, r.Has)) {
+		err = fmt.Errorf("asked\n%s\nwant %s with %q, got\n%s", r.Raw, r.Status, r.Has, answer)
 	}
-	n, whole := 0, -1
-	for whole < 0 || n < whole {
+	return err
+}
+
+// Exchange sends raw and returns the answer, head and body, until the next one.
+func (c *Conn) Exchange(raw []byte) ([]byte, error) {
+	if _, err := c.Write(raw); err != nil {
+		return nil, err
+	}
+	for n, whole, chunked := 0, -1, false; ; {
 		m, err := c.Read(c.buf[n:])
 		if err != nil && (err != io.EOF || m == 0) {
-			return err
+			return nil, err
 		}
 		n += m
 		if head := bytes.Index(c.buf[:n], headEnd); whole < 0 && head >= 0 {
@@ -149,14 +160,17 @@ func (c *Conn) Ask(r *Request) error {
 				digits := c.buf[i+len(contentLength) : whole]
 				length, err := strconv.Atoi(string(digits[:bytes.IndexByte(digits, '\r')]))
 				if err != nil {
-					return err
+					return nil, err
 				}
 				whole += length
 			}
+			chunked = bytes.Contains(c.buf[:head], transferChunked)
+		}
+		switch answer := c.buf[:n]; {
+		case whole >= 0 && (chunked && bytes.HasSuffix(answer, lastChunk) || !chunked && n == whole):
+			return answer, nil
+		case n == len(c.buf) || whole >= 0 && !chunked && n > whole:
+			return nil, fmt.Errorf("asked\n%s\ngot more than an answer\n%s", raw, answer)
 		}
 	}
-	if answer := c.buf[:n]; n != whole || string(answer[9:12]) != r.Status || !bytes.Contains(answer, r.Has) {
-		return fmt.Errorf("asked\n%s\nwant %s with %q, got\n%s", r.Raw, r.Status, r.Has, answer)
-	}
-	return nil
 }

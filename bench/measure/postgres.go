@@ -88,7 +88,7 @@ func (p *Postgres) CPU() (total time.Duration, err error) {
 // the log of the server: not to be timed at once.
 func (p *Postgres) Statements(ctx context.Context, do func() error) (n int, err error) {
 	for _, log := range []string{"all", "none"} {
-		for _, sql := range []string{"ALTER SYSTEM SET log_statement = " + log, "SELECT pg_reload_conf()"} {
+		for _, sql := range []string{"ALTER SYSTEM SET log_statement = '" + log + "'", "SELECT pg_reload_conf()"} {
 			if err := Execute(ctx, p.URL(), sql); err != nil {
 				return 0, err
 			}

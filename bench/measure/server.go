@@ -41,7 +41,7 @@ func Serve(ctx context.Context, url string, command ...string) (*Server, error) 
 	if err := p.Start(); err != nil {
 		return nil, err
 	}
-	for ctx.Err() == nil && time.Since(start) < 10*time.Second {
+	for ctx.Err() == nil && time.Since(start) < 30*time.Second {
 		if resp, err := http.Get(url); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {

@@ -6,6 +6,7 @@
 //   ORIGIN    where browsers reach it; the port by default
 //   SECRET    NextAuth's
 //   DATABASE  TypeORM's options as JSON
+//   IDP       where a provider is in its place that answers like it
 //   ISSUER    the OpenID provider, as «work»; by default its own, as «idp»
 //   SMTP      where mail goes, as smtp://127.0.0.1:2525; printed by default
 //   TABLES    documented: NextAuth's own model override, for the documented names
@@ -15,6 +16,7 @@ import { createRequire } from 'node:module';
 
 const { PORT, SECRET, DATABASE, ISSUER, SMTP, TABLES, OPTIONS = '{}' } = process.env;
 const origin = process.env.NEXTAUTH_URL = process.env.ORIGIN ?? `http://127.0.0.1:${PORT}`;
+const own = process.env.IDP ?? `${origin}/idp`;
 const require = createRequire(import.meta.url);
 const { default: NextAuth } = require('next-auth');
 const { default: Providers } = require('next-auth/providers');
@@ -23,7 +25,7 @@ const { default: Adapters } = require('next-auth/adapters');
 const client = { type: 'oauth', version: '2.0', params: { grant_type: 'authorization_code' }, clientId: 'site', clientSecret: 'a-secret-of-some-length' };
 const idp = {
   ...client, id: 'idp', name: 'Provider', scope: 'profile',
-  accessTokenUrl: `${origin}/idp/token`, authorizationUrl: `${origin}/idp/authorize?response_type=code`, profileUrl: `${origin}/idp/profile`,
+  accessTokenUrl: `${own}/token`, authorizationUrl: `${own}/authorize?response_type=code`, profileUrl: `${own}/profile`,
   profile: (p) => ({ id: p.id, name: p.name, email: p.email, image: null }),
 };
 const work = {
