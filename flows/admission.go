@@ -84,16 +84,33 @@ func (a *Admission) account(ctx context.Context, in store.OAuthSignIn, p provide
 	if a == nil {
 		return nil
 	}
-	user, err := a.user(ctx, in.Account.CompoundID, in.LinkTo, in.User)
+	x, err := a.applicant(ctx, in, p.Subject)
 	if err != nil {
 		return err
 	}
-	x := newApplicant(user, in.User.Email, hookAccount{p.Subject, in.Account.Type, in.Account.Provider, p.Subject})
 	x.Profile = &hookProfile{ID: p.Subject, Name: textOrNull(p.Name), Email: textOrNull(p.Email), EmailVerified: in.User.Email != "", Image: imageOrNull(p.Image)}
 	if !a.admits(x.id) {
 		return refuse(AccessDenied, ReasonSignInRefused, "sign_in does not let them in")
 	}
 	return a.ask(ctx, x)
+}
+
+func (a *Admission) applicant(ctx context.Context, in store.OAuthSignIn, subject string) (applicant, error) {
+	user, err := a.user(ctx, in.Account.CompoundID, in.LinkTo, in.User)
+	if err != nil {
+		return applicant{}, err
+	}
+	return newApplicant(user, in.User.Email, hookAccount{subject, in.Account.Type, in.Account.Provider, subject}), nil
+}
+
+// listed reports that the lists let somebody in. The hook is not asked: it may
+// act on what it is told.
+func (a *Admission) listed(ctx context.Context, in store.OAuthSignIn, subject string) (bool, error) {
+	if a == nil {
+		return true, nil
+	}
+	x, err := a.applicant(ctx, in, subject)
+	return err == nil && a.admits(x.id), err
 }
 
 // address refuses somebody who may not sign in by mail. When a mail is asked for,

@@ -127,6 +127,20 @@ func (a Attempt) check(providerID string, now time.Time) error {
 	return nil
 }
 
+// vouchedAddress is the address of p that counts, "" for none. Only one that the
+// catalogue trusts this provider to vouch for is ever written to, or looked up
+// in, users.email (security G-3).
+func vouchedAddress(p providers.Profile) string {
+	if !p.EmailVerified || !p.MayLink {
+		return ""
+	}
+	address, err := ParseAddress(p.Email)
+	if err != nil {
+		return ""
+	}
+	return address
+}
+
 func (o *OAuth) signIn(ctx context.Context, providerID string, id providers.Identity, a Attempt, current SessionToken) (SignedIn, error) {
 	token, session := o.Sessions.begin(current)
 	in := store.OAuthSignIn{
@@ -135,13 +149,7 @@ func (o *OAuth) signIn(ctx context.Context, providerID string, id providers.Iden
 		Session: session,
 		LinkTo:  a.LinkTo,
 	}
-	if id.EmailVerified && id.MayLink {
-		// Only an address that the catalogue trusts this provider to vouch for
-		// is ever written to, or looked up in, users.email (security G-3).
-		if address, err := ParseAddress(id.Email); err == nil {
-			in.User.Email = address
-		}
-	}
+	in.User.Email = vouchedAddress(id.Profile)
 	if err := o.Admission.account(ctx, in, id.Profile); err != nil {
 		return SignedIn{}, err
 	}
@@ -214,12 +222,17 @@ func (o *OAuth) FinishLink(ctx context.Context, p PendingLink, userID int32, tok
 	return SignedIn{SignedIn: signedIn, Token: fresh, ReturnTo: p.ReturnTo}, true, nil
 }
 
-// account is the row for id. compound_id is NextAuth's formula; a provider's id
-// cannot contain the colon (security O-36).
+// CompoundID is accounts.compound_id by NextAuth's formula, 64 hex digits; a
+// provider's id cannot contain the colon (security O-36).
+func CompoundID(providerID, subject string) string {
+	sum := sha256.Sum256([]byte(providerID + ":" + subject))
+	return hex.EncodeToString(sum[:])
+}
+
+// account is the row for id.
 func (o *OAuth) account(providerID string, id providers.Identity) store.Account {
-	sum := sha256.Sum256([]byte(providerID + ":" + id.Subject))
 	return sealTokens(o.Sessions.Dialect, store.Account{
-		CompoundID:        hex.EncodeToString(sum[:]),
+		CompoundID:        CompoundID(providerID, id.Subject),
 		Type:              "oauth",
 		Provider:          providerID,
 		ProviderAccountID: id.Subject,

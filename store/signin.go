@@ -137,6 +137,18 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 	return out, f, err
 }
 
+// FactsOf reads what SignInByAccount would go by for an account and a proven
+// address, "" for none, with nobody signed in.
+func (s *Store) FactsOf(ctx context.Context, compoundID, email string) (f Facts, err error) {
+	err = s.do(ctx, "facts", func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `
+	SELECT coalesce((SELECT a.user_id FROM accounts a JOIN users u ON u.id = a.user_id WHERE a.compound_id = $1::varchar), 0),
+		coalesce(n.id, 0), n.email_verified IS NOT NULL
+	FROM (SELECT 1) one LEFT JOIN users n ON $2::varchar <> '' AND n.email = $2::varchar`, compoundID, email).Scan(&f.Owner, &f.Namesake, &f.NamesakeVerified)
+	})
+	return f, err
+}
+
 // SignInByLinking adds in.Account to userID and begins a session, in one
 // statement. All other sessions of that user end, and links mailed to them die
 // (security L-5). The user's own columns stay as they are (L-3).

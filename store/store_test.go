@@ -341,6 +341,39 @@ func TestLinking(t *testing.T) {
 	}
 }
 
+// FactsOf says what SignInByAccount would go by, and writes nothing.
+func TestFacts(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	ctx := t.Context()
+	for _, who := range []store.OAuthSignIn{answer("google", "1", "ada@example.org", "ada"), answer("github", "2", "", "eve")} {
+		if _, _, err := s.SignInByAccount(ctx, who); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(t, url, "INSERT INTO users (email) VALUES ('bob@example.org')")
+	exec(t, url, "INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('gitlab:9', 99, 'oauth', 'gitlab', '9')")
+	for _, tt := range []struct {
+		account, email string
+		want           store.Facts
+	}{
+		{"google:1", "ada@example.org", store.Facts{Owner: 1, Namesake: 1, NamesakeVerified: true}},
+		{"google:1", "", store.Facts{Owner: 1}},
+		{"google:2", "ada@example.org", store.Facts{Namesake: 1, NamesakeVerified: true}},
+		{"google:2", "bob@example.org", store.Facts{Namesake: 3}},
+		{"google:2", "", store.Facts{}}, // a user without an address is nobody's namesake
+		{"gitlab:9", "", store.Facts{}}, // its user is gone
+		{"", "", store.Facts{}},
+	} {
+		if got, err := s.FactsOf(ctx, tt.account, tt.email); err != nil || got != tt.want {
+			t.Errorf("%q %q: %+v, %v", tt.account, tt.email, got, err)
+		}
+	}
+	if n := query[int](t, url, "SELECT count(*) FROM sessions"); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
 // The refresh token of an earlier consent stays when none came; S-1: the old
 // session of the browser ends; S-14: so do the oldest beyond the limit.
 func TestKnownAccount(t *testing.T) {
