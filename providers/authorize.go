@@ -16,6 +16,9 @@ func (c *Client) Begin(ctx context.Context, redirectURI string, extra url.Values
 		return AuthorizationRequest{}, "", c.refuse(ReasonProviderUnavailable, "%v", err)
 	}
 	r := AuthorizationRequest{Provider: c.id, Issuer: c.doc.Issuer, ClientID: c.clientID, RedirectURI: redirectURI, State: randomText()}
+	if c.watch != nil && c.watch.State != nil {
+		r.State = c.watch.State()
+	}
 	switch c.doc.Protocol {
 	case "oauth1":
 		return c.beginOAuth1(ctx, r)
@@ -33,6 +36,7 @@ func (c *Client) authorizationURL(r *AuthorizationRequest, endpoint string, extr
 	set := func(name, value string) { options = append(options, oauth2.SetAuthURLParam(name, value)) }
 	if c.doc.PKCE != "unsupported" {
 		r.CodeVerifier = oauth2.GenerateVerifier()
+		c.watch.learn(r.CodeVerifier)
 		options = append(options, oauth2.S256ChallengeOption(r.CodeVerifier))
 	}
 	if c.doc.Protocol == "oidc" && c.doc.Nonce {

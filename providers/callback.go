@@ -13,9 +13,10 @@ import (
 // answer is to r before it asks anybody anything, and makes exactly one token
 // request (security O-6…O-9, O-25). All errors are *Error.
 func (c *Client) Complete(ctx context.Context, r AuthorizationRequest, cb url.Values) (Identity, error) {
+	c.watch.callback(cb)
 	identity, refusal := c.complete(ctx, r, cb)
 	if refusal != nil {
-		return Identity{}, refusal
+		return Identity{}, c.watch.masked(refusal)
 	}
 	return identity, nil
 }
@@ -27,7 +28,9 @@ func (c *Client) complete(ctx context.Context, r AuthorizationRequest, cb url.Va
 	if err != nil {
 		return Identity{}, c.refuse(ReasonProviderUnavailable, "%v", err)
 	}
-	if refusal := c.checkRequest(r, cb); refusal != nil {
+	refusal := c.checkRequest(r, cb)
+	c.watch.check(inCallback, "state", "", refusal)
+	if refusal != nil {
 		return Identity{}, refusal
 	}
 	docs, refusal := c.answerDocuments(cb)
@@ -40,7 +43,9 @@ func (c *Client) complete(ctx context.Context, r AuthorizationRequest, cb url.Va
 	case "openid2":
 		return c.completeOpenID2(ctx, r, cb, docs)
 	}
-	if refusal := c.checkAnswer(cb, m.returnsIss); refusal != nil {
+	refusal = c.checkAnswer(cb, m.returnsIss)
+	c.watch.check(inCallback, "iss, code", "", refusal)
+	if refusal != nil {
 		return Identity{}, refusal
 	}
 	if m, err = c.dataCentre(m, cb); err != nil {
@@ -56,8 +61,13 @@ func (c *Client) complete(ctx context.Context, r AuthorizationRequest, cb url.Va
 	return c.identify(tokens, docs)
 }
 
+// inCallback is of what a check is that looks at the answer itself.
+const inCallback = "answer"
+
 // identify decides whom docs describe and whether they may come in.
 func (c *Client) identify(tokens Tokens, docs Documents) (Identity, *Error) {
+	profile, err := MapProfile(c.doc, docs)
+	c.watch.profile(c.doc, docs, profile)
 	if c.doc.Active != nil && !c.doc.Active.holds(docs) {
 		return Identity{}, c.refuse(ReasonAccountInactive, "the provider says that the account is not active")
 	}
@@ -66,7 +76,6 @@ func (c *Client) identify(tokens Tokens, docs Documents) (Identity, *Error) {
 			return Identity{}, c.refuse(ReasonNotAllowed, "%s is not as the configuration requires", condition.Path)
 		}
 	}
-	profile, err := MapProfile(c.doc, docs)
 	if err != nil {
 		return Identity{}, c.refuse(ReasonNoSubject, "%v", err)
 	}

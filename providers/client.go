@@ -1,11 +1,9 @@
 package providers
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -28,6 +26,7 @@ type Client struct {
 	dev      bool
 	http     *http.Client
 	now      func() time.Time
+	watch    *watching // nil but for gatepost check --sign-in
 	metadata cached[metadata]
 	keys     cached[jose.JSONWebKeySet]
 }
@@ -75,12 +74,27 @@ func New(c Config, o HTTPOptions) (*Client, error) {
 	}
 	cl := &Client{id: c.ID, doc: doc, clientID: c.ClientID, secret: c.ClientSecret, params: params, domains: c.AllowedDomains, tenant: params["tenant"],
 		dev: o.Dev || c.AllowPrivateNetwork, http: client, now: now}
+	if o.Watch != nil {
+		cl.watch = &watching{Watch: *o.Watch, masker: newMasker(doc, cl.secrets()...)}
+		client.Transport = watched{client.Transport, cl.watch}
+	}
 	if doc.TokenAuth == "post_jwt" || doc.TokenAuth == "private_key_jwt" {
 		if _, err := cl.signedSecret(doc.Token); err != nil {
 			return nil, c.wrong("private_key", "%s", strings.TrimPrefix(err.Error(), "private_key "))
 		}
 	}
 	return cl, nil
+}
+
+// secrets are those of the configuration.
+func (c *Client) secrets() []string {
+	all := []string{c.secret}
+	for _, p := range c.doc.Params {
+		if p.Secret {
+			all = append(all, c.params[p.Name])
+		}
+	}
+	return all
 }
 
 // ID is stored in accounts.provider.
@@ -138,41 +152,6 @@ func (c *Client) endpoint(raw string) error {
 		return errors.New("missing, or not an https URL")
 	}
 	return nil
-}
-
-// CheckResult is one line of what an operator is told.
-type CheckResult struct {
-	Name string
-	Err  error
-}
-
-// Check asks the provider for its metadata and keys, or where its document has
-// all of that, whether anybody answers.
-func (c *Client) Check(ctx context.Context) []CheckResult {
-	m, err := c.discover(ctx)
-	if err == nil && c.doc.Token != "" {
-		err = c.answers(ctx, m.token)
-	}
-	results := []CheckResult{{"endpoints", err}}
-	if err == nil && c.verifiesTokens() {
-		_, err := c.fetchKeys(ctx, m.jwks)
-		results = append(results, CheckResult{"signing keys", err})
-	}
-	return results
-}
-
-// answers reports whether there is a server at endpoint. What it says to a
-// request that is none does not matter.
-func (c *Client) answers(ctx context.Context, endpoint string) error {
-	r, err := http.NewRequest(http.MethodGet, endpoint, nil)
-	if err != nil {
-		return err
-	}
-	_, _, err = c.fetch(ctx, r, maxAnswer)
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return fmt.Errorf("GET %s: %w", r.URL.Host, u.Err)
-	}
-	return err
 }
 
 // verifiesTokens reports that this provider's word is a signed token.

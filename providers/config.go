@@ -38,6 +38,7 @@ type HTTPOptions struct {
 	Contact string           // our public URL, for providers that want to know who asks
 	Now     func() time.Time // nil is time.Now
 	Log     *slog.Logger
+	Watch   *Watch // told of everything, for a command; nil for none
 }
 
 var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)

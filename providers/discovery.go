@@ -186,10 +186,15 @@ func (c *Client) Discover(ctx context.Context) error {
 }
 
 func (c *Client) fetchMetadata(ctx context.Context) (metadata, error) {
-	doc, err := c.getJSON(ctx, c.doc.Discovery)
+	doc, err := c.getJSON(asking(ctx, forMetadata), c.doc.Discovery)
 	if err != nil {
 		return metadata{}, err
 	}
+	return c.readMetadata(doc)
+}
+
+// readMetadata takes what we use, and refuses what we cannot.
+func (c *Client) readMetadata(doc map[string]any) (metadata, error) {
 	text := func(key string) string { s, _ := doc[key].(string); return s }
 	// Byte for byte: a trailing slash makes another issuer (security O-30).
 	if issuer := text("issuer"); issuer != c.doc.Issuer && !containsTenant(c.doc.Issuer) {
@@ -300,7 +305,7 @@ func verifiedEd25519(key any, signed *jose.JSONWebSignature, raw string) ([]byte
 }
 
 func (c *Client) fetchKeys(ctx context.Context, uri string) (set jose.JSONWebKeySet, err error) {
-	doc, err := c.getJSON(ctx, uri)
+	doc, err := c.getJSON(asking(ctx, forKeys), uri)
 	if err != nil {
 		return set, err
 	}

@@ -28,7 +28,27 @@ func (c *Client) exchange(ctx context.Context, r AuthorizationRequest, code stri
 		options = append(options, oauth2.VerifierOption(r.CodeVerifier))
 	}
 	token, err := config.Exchange(c.through(ctx, d), code, options...)
-	return c.granted(token, err, d, docs)
+	tokens, refusal := c.granted(token, err, d, docs)
+	if refusal == nil && c.watch != nil {
+		c.watch.check(forToken, "scope", c.grantedScopes(token), nil)
+	}
+	return tokens, refusal
+}
+
+// grantedScopes compares in words what was asked for with what the answer names.
+// Some providers have other names for scopes there, so that nothing follows from
+// it but a hint.
+func (c *Client) grantedScopes(token *oauth2.Token) string {
+	granted, ok := token.Extra("scope").(string)
+	if !ok || granted == "" {
+		return "the answer does not say which were granted"
+	}
+	names := strings.FieldsFunc(granted, func(r rune) bool { return r == ' ' || r == ',' })
+	missing := slices.DeleteFunc(slices.Clone(c.doc.Scopes), func(s string) bool { return slices.Contains(names, s) })
+	if len(missing) == 0 {
+		return "all that were asked for"
+	}
+	return "the answer does not name " + strings.Join(missing, ", ")
 }
 
 // Refresh gets new tokens for a refresh token (RFC 6749 §6), which may be spent
@@ -133,6 +153,7 @@ func clip(s string) string {
 func (c *Client) through(ctx context.Context, d *dialect) context.Context {
 	client := *c.http
 	client.Transport = d
+	ctx = asking(ctx, forToken)
 	return context.WithValue(ctx, oauth2.HTTPClient, &client)
 }
 

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -38,18 +39,27 @@ func (c *Client) verifyIDToken(ctx context.Context, raw, jwksURI, nonce, accessT
 	if raw == "" {
 		return nil, bad("missing")
 	}
-	claims, alg, refusal := c.signedClaims(ctx, raw, jwksURI, bad)
+	claims, alg, refusal := c.signedClaims(ctx, inIDToken, raw, jwksURI, bad)
 	if refusal != nil {
 		return nil, refusal
 	}
 	if refusal := c.checkClaims(claims, nonce); refusal != nil {
 		return nil, refusal
 	}
-	if hash, present := claims["at_hash"]; present && !matchesHash(hash, accessToken, alg) {
-		return nil, bad("at_hash is not of this access token")
+	if hash, present := claims["at_hash"]; present {
+		if !matchesHash(hash, accessToken, alg) {
+			refusal = bad("at_hash is not of this access token")
+		}
+		c.watch.check(inIDToken, "at_hash", "", refusal)
+	}
+	if refusal != nil {
+		return nil, refusal
 	}
 	return claims, nil
 }
+
+// inIDToken is of what a check is that looks at an ID token.
+const inIDToken = "id_token"
 
 // verifyUserinfo returns the claims of a UserInfo answer that this provider signed
 // for us (OpenID Connect Core §5.3.2, §5.3.4). Whom it is of is not looked at.
@@ -57,7 +67,7 @@ func (c *Client) verifyUserinfo(ctx context.Context, raw, jwksURI string) (map[s
 	bad := func(format string, args ...any) *Error {
 		return c.refuse(ReasonAnswerInvalid, "userinfo: "+format, args...)
 	}
-	claims, _, refusal := c.signedClaims(ctx, raw, jwksURI, bad)
+	claims, _, refusal := c.signedClaims(ctx, forUserinfo, raw, jwksURI, bad)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -78,26 +88,46 @@ func (c *Client) verifyUserinfo(ctx context.Context, raw, jwksURI string) (map[s
 
 // signedClaims are the claims of a token in compact form that has one of the
 // allowed algorithms, no headers that we do not know, and the provider's
-// signature.
-func (c *Client) signedClaims(ctx context.Context, raw, jwksURI string, bad func(string, ...any) *Error) (map[string]any, string, *Error) {
+// signature. Of is what the token is.
+func (c *Client) signedClaims(ctx context.Context, of, raw, jwksURI string, bad func(string, ...any) *Error) (map[string]any, string, *Error) {
+	signed, refusal := c.parseSigned(raw, bad)
+	if refusal != nil {
+		c.watch.check(of, "signature", "", refusal)
+		return nil, "", refusal
+	}
+	header := signed.Signatures[0].Header
+	claims, refusal := c.verifiedClaims(ctx, signed, raw, jwksURI, bad)
+	c.watch.check(of, "signature", "alg "+header.Algorithm+", kid "+cmp.Or(header.KeyID, "none"), refusal)
+	if refusal != nil {
+		return nil, "", refusal
+	}
+	c.watch.claims(of, claims)
+	return claims, header.Algorithm, nil
+}
+
+func (c *Client) parseSigned(raw string, bad func(string, ...any) *Error) (*jose.JSONWebSignature, *Error) {
 	if len(raw) > 64<<10 || !compactJWS.MatchString(raw) {
-		return nil, "", bad("not a signed token in compact form")
+		return nil, bad("not a signed token in compact form")
 	}
 	algs := c.algorithms()
 	signed, err := jose.ParseSignedCompact(raw, algs)
 	if other, ok := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); ok {
-		return nil, "", bad("want one of %v as algorithm (id_token_alg), got %q", algs, other.Got)
+		return nil, bad("want one of %v as algorithm (id_token_alg), got %q", algs, other.Got)
 	}
 	if err != nil || len(signed.Signatures) != 1 {
-		return nil, "", bad("it cannot be parsed")
+		return nil, bad("it cannot be parsed")
 	}
-	header := signed.Signatures[0].Header
-	if _, critical := header.ExtraHeaders["crit"]; critical {
-		return nil, "", bad("it has a critical header that we do not know")
+	if _, critical := signed.Signatures[0].Header.ExtraHeaders["crit"]; critical {
+		return nil, bad("it has a critical header that we do not know")
 	}
+	return signed, nil
+}
+
+func (c *Client) verifiedClaims(ctx context.Context, signed *jose.JSONWebSignature, raw, jwksURI string, bad func(string, ...any) *Error) (map[string]any, *Error) {
 	var payload []byte
+	var err error
 	switch {
-	case !strings.HasPrefix(header.Algorithm, "HS"):
+	case !strings.HasPrefix(signed.Signatures[0].Header.Algorithm, "HS"):
 		payload, err = c.verify(ctx, signed, raw, jwksURI)
 	case c.secret == "": // anybody signs with no secret
 		err = errSignature
@@ -108,16 +138,16 @@ func (c *Client) signedClaims(ctx context.Context, raw, jwksURI string, bad func
 	}
 	switch {
 	case err == errNoKey || err == errSignature:
-		return nil, "", bad("%v", err)
+		return nil, bad("%v", err)
 	case err != nil:
-		return nil, "", c.refuse(ReasonProviderUnavailable, "keys: %v", err)
+		return nil, c.refuse(ReasonProviderUnavailable, "keys: %v", err)
 	}
 	doc, err := decodeJSON(payload)
 	claims, ok := doc.(map[string]any)
 	if err != nil || !ok {
-		return nil, "", bad("the claims are not one JSON object with each name once")
+		return nil, bad("the claims are not one JSON object with each name once")
 	}
-	return claims, header.Algorithm, nil
+	return claims, nil
 }
 
 // listable are the algorithms that a provider's metadata may add to the allow-list.
@@ -159,35 +189,69 @@ func canonical(alg string) string {
 	return alg
 }
 
-func (c *Client) checkClaims(claims map[string]any, nonce string) *Error {
+// claimCheck looks at one claim. Seen is what was there, in words.
+type claimCheck struct {
+	claim string
+	check func() (seen string, refusal *Error)
+}
+
+// checkClaims gives the first check that fails. Whoever watches is told of all.
+func (c *Client) checkClaims(claims map[string]any, nonce string) (first *Error) {
+	for _, one := range c.claimChecks(claims, nonce) {
+		seen, refusal := one.check()
+		c.watch.check(inIDToken, one.claim, seen, refusal)
+		if first == nil {
+			first = refusal
+		}
+		if first != nil && c.watch == nil {
+			break
+		}
+	}
+	return first
+}
+
+func (c *Client) claimChecks(claims map[string]any, nonce string) []claimCheck {
 	bad := func(format string, args ...any) *Error {
 		return c.refuse(ReasonIDTokenInvalid, "id_token: "+format, args...)
 	}
 	text := func(name string) (string, bool) { s, ok := claims[name].(string); return s, ok }
-	if iss, ok := text("iss"); !ok || !c.issuerIs(iss, claims) {
-		return c.refuse(ReasonIssuerMismatch, "id_token: iss %q, expected %q", iss, c.doc.Issuer)
-	}
-	if refusal := c.checkAudience(claims, bad); refusal != nil {
-		return refusal
-	}
-	if refusal := c.checkTimes(claims, bad); refusal != nil {
-		return refusal
-	}
+	checks := []claimCheck{{"iss", func() (string, *Error) {
+		iss, ok := text("iss")
+		if !ok || !c.issuerIs(iss, claims) {
+			return iss, c.refuse(ReasonIssuerMismatch, "id_token: iss %q, expected %q", iss, c.doc.Issuer)
+		}
+		return iss, nil
+	}}, {"aud", func() (string, *Error) {
+		audiences, _ := audiencesOf(claims)
+		return strings.Join(audiences, " "), c.checkAudience(claims, bad)
+	}}}
+	checks = append(checks, c.timeChecks(claims, bad)...)
 	if c.doc.Nonce {
-		got, _ := text("nonce")
-		if nonce == "" || got == "" || subtle.ConstantTimeCompare([]byte(got), []byte(nonce)) != 1 {
-			return bad("nonce is not that of the request")
+		checks = append(checks, claimCheck{"nonce", func() (string, *Error) {
+			got, _ := text("nonce")
+			if nonce == "" || got == "" || subtle.ConstantTimeCompare([]byte(got), []byte(nonce)) != 1 {
+				return "", bad("nonce is not that of the request")
+			}
+			return "that of the request", nil
+		}})
+	}
+	checks = append(checks, claimCheck{"sub", func() (string, *Error) {
+		sub, ok := text("sub")
+		if !ok || !validSubject(sub) {
+			return sub, c.refuse(ReasonNoSubject, "id_token: sub is missing or unusable")
 		}
-	}
-	if sub, ok := text("sub"); !ok || !validSubject(sub) {
-		return c.refuse(ReasonNoSubject, "id_token: sub is missing or unusable")
-	}
+		return sub, nil
+	}})
 	if hd := c.doc.AuthParams["hd"]; hd != "" {
-		if got, _ := text("hd"); got != hd {
-			return bad("hd %q, expected %q", got, hd)
-		}
+		checks = append(checks, claimCheck{"hd", func() (string, *Error) {
+			got, _ := text("hd")
+			if got != hd {
+				return got, bad("hd %q, expected %q", got, hd)
+			}
+			return got, nil
+		}})
 	}
-	return nil
+	return checks
 }
 
 // issuerIs compares exactly; {claims.tid} stands for the tenant the token names,
@@ -260,46 +324,61 @@ func timeOf(v any) (time.Time, bool) {
 	return time.Unix(int64(f), 0), true
 }
 
-func (c *Client) checkTimes(claims map[string]any, bad func(string, ...any) *Error) *Error {
+// timeChecks are O-16. What they saw is how long until that moment, or since.
+func (c *Client) timeChecks(claims map[string]any, bad func(string, ...any) *Error) []claimCheck {
 	now, leeway := c.now(), leeway
 	if d, err := time.ParseDuration(c.doc.ClockSkew); err == nil && d >= 0 && d < leeway {
 		leeway = d
-	}
-	at := func(name string) (time.Time, bool) { return timeOf(claims[name]) }
-	skew := func(what string, t time.Time) *Error {
-		return c.refuse(ReasonClockSkew, "id_token: %s by %s; compare this machine's clock with the provider's", what, now.Sub(t).Abs().Round(time.Second))
-	}
-	exp, ok := at("exp")
-	if !ok {
-		return bad("exp is missing")
-	}
-	if now.After(exp.Add(leeway)) {
-		return skew("expired", exp)
-	}
-	iat, ok := at("iat")
-	if !ok {
-		return bad("iat is missing")
-	}
-	if iat.After(now.Add(leeway)) {
-		return skew("issued in the future", iat)
 	}
 	oldest := 10 * time.Minute
 	if d, err := time.ParseDuration(c.doc.MaxIatAge); err == nil {
 		oldest = d
 	}
-	if now.Sub(iat) > oldest+leeway {
-		return skew("issued too long ago", iat)
+	skew := func(what string, t time.Time) *Error {
+		return c.refuse(ReasonClockSkew, "id_token: %s by %s; compare this machine's clock with the provider's", what, now.Sub(t).Abs().Round(time.Second))
 	}
+	check := func(name string, judge func(t time.Time) *Error) claimCheck {
+		return claimCheck{name, func() (string, *Error) {
+			t, ok := timeOf(claims[name])
+			switch {
+			case claims[name] == nil:
+				return "", bad("%s is missing", name)
+			case !ok:
+				return "", bad("%s is not a time", name)
+			}
+			return t.UTC().Format("2006-01-02 15:04:05Z") + sinceOrUntil(t.Sub(now)), judge(t)
+		}}
+	}
+	checks := []claimCheck{check("exp", func(exp time.Time) *Error {
+		if now.After(exp.Add(leeway)) {
+			return skew("expired", exp)
+		}
+		return nil
+	}), check("iat", func(iat time.Time) *Error {
+		switch {
+		case iat.After(now.Add(leeway)):
+			return skew("issued in the future", iat)
+		case now.Sub(iat) > oldest+leeway:
+			return skew("issued too long ago", iat)
+		}
+		return nil
+	})}
 	if _, present := claims["nbf"]; present {
-		nbf, ok := at("nbf")
-		if !ok {
-			return bad("nbf is not a time")
-		}
-		if nbf.After(now.Add(leeway)) {
-			return skew("not valid yet", nbf)
-		}
+		checks = append(checks, check("nbf", func(nbf time.Time) *Error {
+			if nbf.After(now.Add(leeway)) {
+				return skew("not valid yet", nbf)
+			}
+			return nil
+		}))
 	}
-	return nil
+	return checks
+}
+
+func sinceOrUntil(d time.Duration) string {
+	if d < 0 {
+		return ", " + d.Abs().Round(time.Second).String() + " ago"
+	}
+	return ", in " + d.Round(time.Second).String()
 }
 
 // matchesHash is O-18: the left half of the access token's hash.

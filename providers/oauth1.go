@@ -63,7 +63,7 @@ func (c *Client) completeOAuth1(ctx context.Context, r AuthorizationRequest, cb 
 		return Identity{}, c.refuse(ReasonAnswerInvalid, "no access token")
 	}
 	docs["token"] = answer
-	body, refusal := c.oauth1(ctx, http.MethodGet, c.doc.Userinfo, map[string]string{"oauth_token": access}, secret)
+	body, refusal := c.oauth1(asking(ctx, forUserinfo), http.MethodGet, c.doc.Userinfo, map[string]string{"oauth_token": access}, secret)
 	if refusal != nil {
 		return Identity{}, refusal
 	}
@@ -76,7 +76,11 @@ func (c *Client) completeOAuth1(ctx context.Context, r AuthorizationRequest, cb 
 }
 
 func (c *Client) oauth1Form(ctx context.Context, at string, fields map[string]string, secret string) (map[string]any, *Error) {
-	body, refusal := c.oauth1(ctx, http.MethodPost, at, fields, secret)
+	purpose := forToken
+	if at == c.doc.RequestToken {
+		purpose = forRequestToken
+	}
+	body, refusal := c.oauth1(asking(ctx, purpose), http.MethodPost, at, fields, secret)
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -100,7 +100,7 @@ func (c *Client) confirm(ctx context.Context, cb url.Values) *Error {
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("User-Agent", c.doc.userAgent())
-	body, refusal := c.ask(ctx, r, nil)
+	body, refusal := c.ask(asking(ctx, forConfirmation), r, nil)
 	if refusal != nil {
 		return refusal
 	}

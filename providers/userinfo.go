@@ -52,7 +52,7 @@ func (c *Client) profile(ctx context.Context, m metadata, accessToken string, do
 	if refusal != nil {
 		return nil, refusal
 	}
-	body, refusal := c.ask(ctx, r, nil)
+	body, refusal := c.ask(asking(ctx, forUserinfo), r, nil)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -78,8 +78,13 @@ func (c *Client) combine(claims, info map[string]any) (map[string]any, *Error) {
 	}
 	// Another person's userinfo must not decorate this one's token (O-20).
 	sub, _ := info["sub"].(string)
+	var refusal *Error
 	if sub == "" || sub != claims["sub"] {
-		return nil, c.refuse(ReasonUserinfoMismatch, "userinfo is of another subject")
+		refusal = c.refuse(ReasonUserinfoMismatch, "userinfo is of another subject")
+	}
+	c.watch.check(forUserinfo, "sub", sub, refusal)
+	if refusal != nil {
+		return nil, refusal
 	}
 	if c.doc.ClaimsFrom == "userinfo" {
 		return info, nil
@@ -118,7 +123,7 @@ func (c *Client) extras(ctx context.Context, accessToken string, docs Documents)
 		if refusal != nil {
 			return refusal
 		}
-		body, refusal := c.ask(ctx, r, extra.IgnoreStatus)
+		body, refusal := c.ask(asking(ctx, extra.Name), r, extra.IgnoreStatus)
 		if refusal != nil {
 			return refusal
 		}
