@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -263,6 +264,9 @@ func (s *server) completeOAuth(c echo.Context) error {
 		if _, err := s.OAuth.Provider(id); err != nil {
 			return err
 		}
+		if s.Keys.IsTrial(state, time.Now()) {
+			return s.showTrial(c, answer)
+		}
 		// No record in this browser: an answer that somebody else asked for,
 		// a second answer, or a sign-in older than the record. Login CSRF ends
 		// here, before the provider is asked anything (security O-7).
@@ -292,6 +296,9 @@ func (s *server) receiveFormPost(c echo.Context) error {
 		return err
 	}
 	state, size := answer.Get("state"), 0
+	if s.Keys.IsTrial(state, time.Now()) {
+		return s.showTrial(c, answer)
+	}
 	for name, values := range answer {
 		size += len(name) + len(strings.Join(values, ""))
 	}
@@ -307,6 +314,15 @@ func (s *server) receiveFormPost(c echo.Context) error {
 	}
 	c.Response().Header().Set("Location", s.url("/callback/"+p.ID(), url.Values{"state": {state}}))
 	return c.NoContent(http.StatusSeeOther)
+}
+
+// showTrial shows the answer that an operator's command line waits for; the code
+// in it stays unspent. It is plain text, so that nothing in it can act, and only
+// for a state that was made with our keys.
+func (s *server) showTrial(c echo.Context, answer url.Values) error {
+	entryOf(c).provider, entryOf(c).note = s.known(c.Param("provider")), "answer of gatepost check --sign-in"
+	c.Response().Header().Set("Referrer-Policy", "no-referrer")
+	return c.String(http.StatusOK, "This answer is for «gatepost check --sign-in», and signs nobody in here. Paste this line into the terminal where it waits:\n\n"+answer.Encode()+"\n")
 }
 
 // enter puts the session of a sign-in into the browser, completes a link that
