@@ -30,7 +30,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() { <-ctx.Done(); stop() }() // a second signal ends at once
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
 }
 
 type commands struct {
@@ -52,8 +52,12 @@ type commands struct {
 		Fingerprint string          `placeholder:"FILE" help:"Write what rows there are to a file that holds none of them."`
 		Verify      string          `placeholder:"FILE" help:"Compare the rows with such a file."`
 	} `cmd:"" help:"Take over the tables of a NextAuth site, or say how."`
-	Check struct{} `cmd:"" help:"Try configuration, database, schema, providers and mail."`
-	Keys  struct {
+	Check struct {
+		Provider    string `placeholder:"ID" help:"Try this provider alone."`
+		SignIn      bool   `help:"Walk through one sign-in with it, and show each request and the profile; nothing is written."`
+		RedirectURI string `name:"redirect-uri" placeholder:"URI" help:"For the sign-in, instead of the site's; registered with the provider too. On this machine, the answer is waited for there."`
+	} `cmd:"" help:"Try configuration, database, schema, providers and mail."`
+	Keys struct {
 		New     struct{} `cmd:"" help:"Print a new key."`
 		Webhook struct{} `cmd:"" help:"Print a new secret for a webhook."`
 	} `cmd:"" help:"Keys that sign and seal."`
@@ -100,7 +104,7 @@ var errFailed = errors.New("some checks failed")
 
 // run is main without the process. It returns the exit status: 0 done, 1
 // failed, 2 wrong usage or configuration.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var c commands
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("gatepost"), kong.Description("Signs people in and keeps their sessions in Postgres."),
@@ -144,7 +148,12 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "%v\n", err)
 		return 2
 	}
-	return report(stderr, execute(ctx, command, c, config, stdout, stderr))
+	err = execute(ctx, command, c, config, stdin, stdout, stderr)
+	if errors.Is(err, app.ErrUsage) {
+		fmt.Fprintf(stderr, "gatepost: %v\n", err)
+		return 2
+	}
+	return report(stderr, err)
 }
 
 // file is the configuration file, "" for none.
@@ -182,7 +191,7 @@ func report(stderr io.Writer, err error) int {
 	return 1
 }
 
-func execute(ctx context.Context, command string, c commands, config app.Config, stdout, stderr io.Writer) error {
+func execute(ctx context.Context, command string, c commands, config app.Config, stdin io.Reader, stdout, stderr io.Writer) error {
 	switch command {
 	case "serve":
 		return app.Run(ctx, config, app.NewLogger(config.Log, stderr))
@@ -199,10 +208,7 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 		w := c.Why
 		return app.Why(ctx, config, app.Question{As: w.As, Session: w.Session, From: w.From, Method: w.Method, URL: w.URL}, stdout)
 	case "check":
-		if app.Check(ctx, config, stdout) > 0 {
-			return errFailed
-		}
-		return nil
+		return check(ctx, c, config, stdin, stdout)
 	}
 	s, err := app.Store(ctx, config)
 	if err != nil {
@@ -210,6 +216,25 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 	}
 	defer s.Close()
 	return administer(ctx, command, c, s, stdout)
+}
+
+func check(ctx context.Context, c commands, config app.Config, stdin io.Reader, stdout io.Writer) error {
+	failed := 0
+	var err error
+	switch o := c.Check; {
+	case (o.SignIn || o.RedirectURI != "") && o.Provider == "" || o.RedirectURI != "" && !o.SignIn:
+		return fmt.Errorf("%w: --sign-in needs --provider, and --redirect-uri needs both", app.ErrUsage)
+	case o.SignIn:
+		return app.TrySignIn(ctx, config, app.Trial{Provider: o.Provider, RedirectURI: o.RedirectURI, In: stdin}, stdout)
+	case o.Provider != "":
+		failed, err = app.CheckProvider(ctx, config, o.Provider, stdout)
+	default:
+		failed = app.Check(ctx, config, stdout)
+	}
+	if err == nil && failed > 0 {
+		err = errFailed
+	}
+	return err
 }
 
 func (c commands) adoption() app.Adoption {

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv("GATEPOST_AS_COMMAND") != "" { // a process that a test may kill
-		os.Exit(run(context.Background(), os.Args[1:], slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "GATEPOST_AS_") }), os.Stdout, os.Stderr))
+		os.Exit(run(context.Background(), os.Args[1:], slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "GATEPOST_AS_") }), os.Stdin, os.Stdout, os.Stderr))
 	}
 	storetest.Main(m)
 }
@@ -36,7 +36,7 @@ func environ(url string, more ...string) []string {
 func call(t *testing.T, environ []string, args ...string) (status int, out string) {
 	t.Helper()
 	var b bytes.Buffer
-	status = run(t.Context(), args, environ, &b, &b)
+	status = run(t.Context(), args, environ, strings.NewReader(""), &b, &b)
 	return status, b.String()
 }
 
@@ -66,6 +66,10 @@ func TestCommands(t *testing.T) {
 		{fresh, "--config= serve", 2, "--config names no file"},
 		{fresh, "--config=" + empty + " serve", 2, empty + ": holds no keys"},
 		{fresh, "--config=/no/such serve", 2, "/no/such: no such file"},
+		{fresh, "check --sign-in", 2, "--sign-in needs --provider"},
+		{fresh, "check --provider github --redirect-uri https://a.example/", 2, "--redirect-uri needs both"},
+		{fresh, "check --provider github", 2, "no provider \"github\" is configured; there are: none"},
+		{fresh, "check --provider github --sign-in", 2, "no provider \"github\" is configured"},
 		{fresh, "migrate", 0, "applied 0001_four_tables.sql"},
 		{fresh, "migrate", 0, "nothing to do"},
 		{odd, "migrate", 1, "+ users column 1 id integer\nGatepost changes no table that is there"},

@@ -69,16 +69,7 @@ func Check(ctx context.Context, c Config, out io.Writer) (failed int) {
 	r := &report{out: out}
 	r.say("configuration", nil)
 	c.checkDatabase(ctx, r)
-	clients, err := c.clients(slog.New(slog.DiscardHandler))
-	if err != nil {
-		r.say("providers", err)
-	}
-	for _, p := range clients {
-		for _, result := range p.Check(ctx) {
-			r.say(p.ID()+" "+result.Name, hinted(result.Err))
-		}
-		fmt.Fprintf(out, "      redirect URI to register for %s: %s%s/callback/%s\n", p.ID(), c.PublicURL, c.BasePath, p.ID())
-	}
+	n := c.checkProviders(ctx, r)
 	if c.Mail.Host != "" {
 		m, err := c.mailer(slog.New(slog.DiscardHandler))
 		if err == nil {
@@ -87,10 +78,42 @@ func Check(ctx context.Context, c Config, out io.Writer) (failed int) {
 		r.say("mail server", hinted(err))
 	}
 	c.checkHooks(ctx, r)
-	if len(clients) == 0 && c.Mail.Host == "" {
+	if n == 0 && c.Mail.Host == "" {
 		r.say("ways to sign in", errors.New("there is none; turn on a provider, or mail by mail.host"))
 	}
 	return r.failed
+}
+
+// CheckProvider is Check of one configured provider, and nothing else.
+func CheckProvider(ctx context.Context, c Config, id string, out io.Writer) (failed int, err error) {
+	p, err := c.provider(id)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	r := &report{out: out}
+	c.Providers = []ProviderConfig{p}
+	c.checkProviders(ctx, r)
+	return r.failed, nil
+}
+
+// checkProviders returns how many providers there are.
+func (c Config) checkProviders(ctx context.Context, r *report) int {
+	clients, err := c.clients(slog.New(slog.DiscardHandler))
+	if err != nil {
+		r.say("providers", err)
+	}
+	for _, p := range clients {
+		for _, result := range p.Check(ctx) {
+			r.say(p.ID()+" "+result.Name, hinted(result.Err))
+			for _, note := range result.Notes {
+				fmt.Fprintf(r.out, "note  %s %s: %s\n", p.ID(), result.Name, note)
+			}
+		}
+		fmt.Fprintf(r.out, "      redirect URI to register for %s: %s%s/callback/%s\n", p.ID(), c.PublicURL, c.BasePath, p.ID())
+	}
+	return len(clients)
 }
 
 // hinted adds what to do about a server that cannot be reached.

@@ -77,13 +77,17 @@ type parts struct {
 	handler   http.Handler
 }
 
-// build wires everything and connects to nothing.
-func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
+func (c Config) flowKeys() (flows.Keys, error) {
 	var secrets [][]byte
 	for _, k := range c.Keys {
 		secrets = append(secrets, []byte(k))
 	}
-	keys, err := flows.NewKeys(secrets)
+	return flows.NewKeys(secrets)
+}
+
+// build wires everything and connects to nothing.
+func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
+	keys, err := c.flowKeys()
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +213,11 @@ func (c Config) clients(log *slog.Logger) ([]*providers.Client, error) {
 }
 
 func (c Config) client(p ProviderConfig, log *slog.Logger) (*providers.Client, error) {
+	return c.watchedClient(p, log, nil)
+}
+
+// watchedClient is a client that tells w, if that is not nil, what it does.
+func (c Config) watchedClient(p ProviderConfig, log *slog.Logger, w *providers.Watch) (*providers.Client, error) {
 	params := map[string]string{}
 	for name, v := range p.Params {
 		params[name] = string(v)
@@ -217,7 +226,7 @@ func (c Config) client(p ProviderConfig, log *slog.Logger) (*providers.Client, e
 		ID: p.ID, Type: p.Type, Name: p.Name, ClientID: p.ClientID, ClientSecret: string(p.ClientSecret), Params: params,
 		Scopes: p.Scopes, AuthParams: p.AuthParams, Offline: p.Offline, Override: p.Override, TrustEmail: p.TrustEmail,
 		AllowedDomains: p.AllowedDomains, AllowedTenants: p.AllowedTenants, AllowPrivateNetwork: p.AllowPrivateNetwork, CAFile: p.CAFile,
-	}, providers.HTTPOptions{Dev: c.Dev, Contact: c.PublicURL, Log: log})
+	}, providers.HTTPOptions{Dev: c.Dev, Contact: c.PublicURL, Log: log, Watch: w})
 }
 
 // upstream gives out the tokens of the providers that say so, nil if none does.
