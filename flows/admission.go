@@ -55,11 +55,11 @@ type applicant struct {
 
 // hookUser is a user; who has none yet has no id.
 type hookUser struct {
-	ID            *string    `json:"id"`
-	Name          *string    `json:"name"`
-	Email         *string    `json:"email"` // proven
-	EmailVerified *time.Time `json:"emailVerified"`
-	Image         *string    `json:"image"`
+	ID            *string       `json:"id"`
+	Name          *string       `json:"name"`
+	Email         *string       `json:"email"` // proven
+	EmailVerified *hooks.Moment `json:"emailVerified"`
+	Image         *string       `json:"image"`
 }
 
 type hookAccount struct {
@@ -152,7 +152,7 @@ func newApplicant(user store.User, proven string, account hookAccount) applicant
 	if user.ID != 0 && user.EmailVerified != nil && user.Email != "" {
 		x.id.Email = user.Email
 	}
-	x.User = hookUser{Name: textOrNull(user.Name), Email: textOrNull(x.id.Email), EmailVerified: user.EmailVerified, Image: imageOrNull(user.Image)}
+	x.User = hookUser{Name: textOrNull(user.Name), Email: textOrNull(x.id.Email), EmailVerified: (*hooks.Moment)(user.EmailVerified), Image: imageOrNull(user.Image)}
 	if user.ID != 0 {
 		id := strconv.Itoa(int(user.ID))
 		x.User.ID = &id
@@ -172,7 +172,7 @@ func (a *Admission) ask(ctx context.Context, x applicant) error {
 		Allow    *bool
 		Redirect string
 	}
-	err := a.Hook.Ask(ctx, hooks.Message{Type: "sign_in", Timestamp: a.Now(), Data: x}, &answer)
+	err := a.Hook.Ask(ctx, hooks.Message{Type: "sign_in", Timestamp: hooks.Moment(a.Now()), Data: x}, &answer)
 	if err == nil && answer.Allow == nil {
 		err = errors.New("its answer does not say allow")
 	}

@@ -88,16 +88,17 @@ func (s *Store) Session(ctx context.Context, sessionToken string, l Lifetimes) (
 	return found[0].User, found[0].Session, nil
 }
 
-// end deletes the sessions that where selects and tells every replica, in one
-// statement (security S-5). It returns how many there were.
+// end deletes the sessions that where selects, which somebody wants to end, and
+// tells every replica, in one statement (security S-5). It returns how many there were.
 func (s *Store) end(ctx context.Context, op, where string, args ...any) (n int, err error) {
 	var ended []string
 	err = s.do(ctx, op, func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
-	WITH ended AS (DELETE FROM sessions WHERE `+where+` RETURNING session_token)
+	WITH ended AS (DELETE FROM sessions WHERE `+where+` RETURNING session_token, id, user_id, expires, created_at)`+s.outbox.ended+`
 	SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) FROM ended`, args...).Scan(&ended)
 	})
 	s.haveEnded(ended)
+	s.outbox.written()
 	return len(ended), err
 }
 

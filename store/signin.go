@@ -113,7 +113,7 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 		RETURNING id
 	), who AS (
 		SELECT id AS user_id FROM made UNION ALL SELECT id FROM owner WHERE $17::int = 0
-	)`+beginSession+`
+	)`+beginSession+s.outbox.byAccount+`
 	SELECT (SELECT id FROM owner), (SELECT id FROM current), (SELECT created_at FROM current),
 		(SELECT id FROM namesake), (SELECT verified FROM namesake), EXISTS (SELECT FROM made),
 		u.*, b.*, (SELECT tokens FROM told)
@@ -185,7 +185,7 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended WHERE $6::int >= 0
 	), forgotten AS (
 		DELETE FROM verification_tokens v USING target, who WHERE v.identifier = target.email RETURNING v.id
-	)
+	)`+s.outbox.byLinking+`
 	SELECT t.id, coalesce(t.name, ''), coalesce(t.email, ''), t.email_verified, coalesce(t.image, ''), t.created_at, t.updated_at, b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN target t ON t.id = b.user_id`, args...)
 		err := row.Scan(n.into()...)
@@ -215,6 +215,7 @@ func (s *Store) signIn(ctx context.Context, op string, begins NewSession, out *S
 		}
 		defer conn.Release()
 		err = fn(ctx, conn)
+		s.outbox.written()
 		unknown = err != nil && code(err) == "" && !pgconn.SafeToRetry(err)
 		return err
 	})

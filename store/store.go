@@ -1,8 +1,9 @@
 // Package store keeps users, accounts, sessions and verification tokens in
 // Postgres. It knows the four tables and one statement per flow, never why.
 //
-// Every call ends within Options.Timeout. No statement names a schema: the
-// connection's search_path does. Errors name the operation, never a value.
+// Every call ends within Options.Timeout. No statement names a schema, but for
+// the outbox, which is ours: the connection's search_path does. Errors name the
+// operation, never a value.
 package store
 
 import (
@@ -31,12 +32,13 @@ var (
 // Options say how to reach the database.
 type Options struct {
 	URL         string
-	DirectURL   string        // past a transaction pooler, for LISTEN and locks; "" is URL
-	Schema      string        // search_path; "" leaves the role's own
-	MaxConns    int32         // 0 is 10
-	ExecMode    string        // pgx's default_query_exec_mode; behind PgBouncer cache_describe or exec
-	Timeout     time.Duration // of one call; 0 is 2 s
-	InsecureTLS bool          // allows a remote server without verified TLS
+	DirectURL   string         // past a transaction pooler, for LISTEN and locks; "" is URL
+	Schema      string         // search_path; "" leaves the role's own
+	MaxConns    int32          // 0 is 10
+	ExecMode    string         // pgx's default_query_exec_mode; behind PgBouncer cache_describe or exec
+	Timeout     time.Duration  // of one call; 0 is 2 s
+	InsecureTLS bool           // allows a remote server without verified TLS
+	Events      []Subscription // what is written down for services; needs MigrateOutbox
 	Tracer      pgx.QueryTracer
 }
 
@@ -45,6 +47,7 @@ type Store struct {
 	pool    *pgxpool.Pool
 	direct  string // Options.DirectURL or URL
 	timeout time.Duration
+	outbox  *outbox
 	ended   atomic.Int64
 	cache   atomic.Pointer[Cache] // told what this process ends; nil for none
 }
@@ -68,7 +71,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if direct == "" {
 		direct = o.URL
 	}
-	return &Store{pool: pool, direct: direct, timeout: timeout}, nil
+	return &Store{pool: pool, direct: direct, timeout: timeout, outbox: newOutbox(o.Schema, o.Events)}, nil
 }
 
 // Check reports what is wrong with o that shows without connecting.

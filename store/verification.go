@@ -185,7 +185,7 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 	), ended AS (
 		DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM replaced UNION ALL SELECT id FROM surplus UNION ALL SELECT id FROM unproven))
 		RETURNING session_token
-	)`+told+`
+	)`+told+s.outbox.byVerification+`
 	SELECT EXISTS (SELECT FROM made), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
 		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,

@@ -78,6 +78,12 @@ type commands struct {
 			User int32 `arg:"" help:"The user's id."`
 		} `cmd:"" help:"End all sessions of a user, at once and everywhere."`
 	} `cmd:"" help:"Sessions."`
+	Webhooks struct {
+		List  struct{} `cmd:"" help:"List what waits for each webhook, and what was given up."`
+		Retry struct {
+			Name string `arg:"" optional:"" help:"Only for this webhook."`
+		} `cmd:"" help:"Have events that were given up be tried again."`
+	} `cmd:"" help:"Webhooks."`
 	Why struct {
 		As      string `help:"Address or number of the user who asks; nobody without it." placeholder:"WHO"`
 		Session int32  `help:"Ask for the user of this session instead." placeholder:"ID"`
@@ -271,6 +277,10 @@ func administer(ctx context.Context, command string, c commands, s *store.Store,
 			return err
 		}
 		fmt.Fprintf(out, "sessions of user %d ended: %d\n", c.Sessions.End.User, n)
+	case "webhooks list":
+		return app.ListEvents(ctx, s, out)
+	case "webhooks retry", "webhooks retry <name>":
+		return app.RetryEvents(ctx, s, c.Webhooks.Retry.Name, out)
 	default:
 		return fmt.Errorf("unknown command %q", command)
 	}

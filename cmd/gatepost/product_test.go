@@ -121,16 +121,6 @@ func (i image) serve(t *testing.T, url, drain string) *server {
 	return s
 }
 
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func (s *server) status(address, path string) int {
 	resp, err := http.Get("http://" + address + path)
 	if err != nil {

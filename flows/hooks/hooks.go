@@ -145,9 +145,18 @@ func (e *StatusError) Error() string { return fmt.Sprintf("it answered %d", e.St
 
 // Message is what is sent: the envelope of Standard Webhooks.
 type Message struct {
-	Type      string    `json:"type"`
-	Timestamp time.Time `json:"timestamp"` // when it happened
-	Data      any       `json:"data"`
+	Type      string `json:"type"`
+	Timestamp Moment `json:"timestamp"` // when it happened
+	Data      any    `json:"data"`
+}
+
+// A Moment is written as JavaScript's Date does: UTC, three decimals, cut not
+// rounded.
+type Moment time.Time
+
+// MarshalText writes m.
+func (m Moment) MarshalText() ([]byte, error) {
+	return time.Time(m).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
 }
 
 // Tell delivers body under id, which is the same each time that it is tried. An
@@ -169,7 +178,6 @@ func (h *Hook) Tell(ctx context.Context, id string, body []byte) error {
 func (h *Hook) Ask(ctx context.Context, m Message, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
 	defer cancel()
-	m.Timestamp = m.Timestamp.UTC().Truncate(time.Millisecond)
 	body, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -243,7 +251,7 @@ func cause(err error) error {
 // Ping says by a message of the type ping that we are there, and reports whether
 // the service takes it.
 func (h *Hook) Ping(ctx context.Context) error {
-	body, err := json.Marshal(Message{Type: "ping", Timestamp: time.Now().UTC().Truncate(time.Millisecond), Data: struct{}{}})
+	body, err := json.Marshal(Message{Type: "ping", Timestamp: Moment(time.Now()), Data: struct{}{}})
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,11 @@ func Migrate(ctx context.Context, c Config, out io.Writer) error {
 	if err != nil {
 		return withNextStep(err)
 	}
+	done, err := migrateOutbox(ctx, c)
+	if err != nil {
+		return err
+	}
+	report.Done = append(report.Done, done...)
 	for _, line := range report.Done {
 		fmt.Fprintln(out, line)
 	}
@@ -165,6 +170,9 @@ func (c Config) checkDatabase(ctx context.Context, r *report) {
 		}
 		r.say("statements", err)
 	}
+	if len(c.Webhooks.Events) > 0 {
+		r.say("outbox", s.CheckOutbox(ctx))
+	}
 	if !c.nextAuth() { // nobody notifies, and nothing is remembered
 		r.say("notifications", s.CheckListen(ctx))
 	}
@@ -233,5 +241,5 @@ func Store(ctx context.Context, c Config) (*store.Store, error) {
 	if err := store.Probe(ctx, c.Database.options()); err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, c.Database.options())
+	return store.Open(ctx, c.storeOptions())
 }

@@ -50,7 +50,7 @@ func TestExampleShowsEveryKeyAndDefault(t *testing.T) {
 	want.Compat = List{}
 	want.Gate.Networks, want.Gate.Groups, want.Gate.Rules = map[string]List{}, map[string][]Who{}, []RuleConfig{}
 	want.Pages.Languages = []string{}
-	want.Webhooks.SignIn.Secrets = []Secret{}
+	want.Webhooks.SignIn.Secrets, want.Webhooks.Events = []Secret{}, []EventHookConfig{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"regexp"
+	"text/tabwriter"
 	"time"
 
 	"github.com/gatepost/gatepost/flows"
@@ -23,6 +27,18 @@ type SignInConfig struct {
 type WebhooksConfig struct {
 	// SignIn decides who may sign in; "" for its URL turns it off.
 	SignIn HookConfig `yaml:"sign_in"`
+	// Events are services that are told what happened.
+	Events []EventHookConfig `yaml:"events"`
+}
+
+// EventHookConfig is a service that is told what happened.
+type EventHookConfig struct {
+	// Name is what the log and the metrics call it, and the events that wait.
+	Name    string   `yaml:"name"`
+	URL     string   `yaml:"url"`
+	Secrets []Secret `yaml:"secrets"`
+	// Events are those it is told of; all by default.
+	Events []string `yaml:"events"`
 }
 
 // HookConfig is one service.
@@ -49,13 +65,58 @@ func NewWebhookSecret() string { return hooks.NewSecret() }
 
 // named are the services that are configured, by key.
 func (w WebhooksConfig) named() map[string]HookConfig {
-	return map[string]HookConfig{"webhooks.sign_in": w.SignIn}
+	all := map[string]HookConfig{"webhooks.sign_in": w.SignIn}
+	for i, e := range w.Events {
+		all[fmt.Sprintf("webhooks.events[%d]", i)] = HookConfig{e.URL, e.Secrets}
+	}
+	return all
+}
+
+// subscriptions are what the store writes down for services.
+func (w WebhooksConfig) subscriptions() []store.Subscription {
+	var all []store.Subscription
+	for _, e := range w.Events {
+		s := store.Subscription{Hook: e.Name, Events: e.Events}
+		if len(s.Events) == 0 {
+			s.Events = store.EventNames()
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// events tells services what happened; nil where there are none.
+func (c Config) events(s *store.Store, log *slog.Logger) (*flows.Events, error) {
+	var services []*hooks.Hook
+	for _, e := range c.Webhooks.Events {
+		h, err := HookConfig{e.URL, e.Secrets}.hook(e.Name)
+		if err != nil {
+			return nil, err
+		}
+		services = append(services, h)
+	}
+	if len(services) == 0 {
+		return nil, nil
+	}
+	return flows.NewEvents(s, services, log), nil
+}
+
+// storeOptions are how the database is reached, and what is written down.
+func (c Config) storeOptions() store.Options {
+	o := c.Database.options()
+	o.Events = c.Webhooks.subscriptions()
+	return o
 }
 
 // eachSecret visits the secrets of all services.
 func (w *WebhooksConfig) eachSecret(visit func(key string, s *Secret)) {
 	for i := range w.SignIn.Secrets {
 		visit(fmt.Sprintf("webhooks.sign_in.secrets[%d]", i), &w.SignIn.Secrets[i])
+	}
+	for i := range w.Events {
+		for j := range w.Events[i].Secrets {
+			visit(fmt.Sprintf("webhooks.events[%d].secrets[%d]", i, j), &w.Events[i].Secrets[j])
+		}
 	}
 }
 
@@ -66,11 +127,29 @@ func (c Config) validateSignIn(m *mistakes) {
 	}
 }
 
+var hookName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
 func (c Config) validateWebhooks(m *mistakes) {
+	names := map[string]bool{}
+	for i, e := range c.Webhooks.Events {
+		key := fmt.Sprintf("webhooks.events[%d]", i)
+		switch {
+		case e.Name == "":
+			m.wrong(key+".name", "is missing; as in crm")
+		case !hookName.MatchString(e.Name):
+			m.wrong(key+".name", "%q: want small letters, digits, hyphens and underscores, at most 63", e.Name)
+		case names[e.Name]:
+			m.wrong(key+".name", "the name %q is used twice", e.Name)
+		}
+		names[e.Name] = true
+		for j, event := range e.Events {
+			m.oneOf(fmt.Sprintf("%s.events[%d]", key, j), event, store.EventNames()...)
+		}
+	}
 	all := c.Webhooks.named()
 	for _, key := range sorted(all) {
 		h := all[key]
-		if h.URL == "" && len(h.Secrets) > 0 {
+		if h.URL == "" && (len(h.Secrets) > 0 || key != "webhooks.sign_in") {
 			m.wrong(key+".url", "is missing")
 		}
 		_, err := h.hook(key)
@@ -113,6 +192,76 @@ func (c Config) admission(s *store.Store, returnTo flows.ReturnTo) (*flows.Admis
 		return nil, err
 	}
 	return &flows.Admission{Lists: lists, Hook: hook, ReturnTo: returnTo, Store: s, Now: time.Now}, nil
+}
+
+// checkOutbox reports what keeps events from being written down. A database that
+// is away is no mistake: it may be back a moment later.
+func checkOutbox(ctx context.Context, c Config, s *store.Store, log *slog.Logger) error {
+	if len(c.Webhooks.Events) == 0 {
+		return nil
+	}
+	err := s.CheckOutbox(ctx)
+	if err != nil && !errors.Is(err, store.ErrNoOutbox) {
+		log.Warn("whether events can be written down is not known yet", "err", err.Error())
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("webhooks.events: %w", err)
+	}
+	return nil
+}
+
+// migrateOutbox makes the table that events wait in, where there are any.
+func migrateOutbox(ctx context.Context, c Config) (done []string, err error) {
+	if len(c.Webhooks.Events) == 0 {
+		return nil, nil
+	}
+	created, err := store.MigrateOutbox(ctx, c.Database.direct())
+	if created {
+		done = append(done, "created gatepost.outbox, where webhooks.events wait; the server's role needs USAGE on the schema gatepost, and SELECT, INSERT, UPDATE, DELETE on the table")
+	}
+	return done, err
+}
+
+// ListEvents prints what waits for each webhook.
+func ListEvents(ctx context.Context, s *store.Store, out io.Writer) error {
+	if err := s.CheckOutbox(ctx); err != nil {
+		return err
+	}
+	held, err := s.EventsHeld(ctx)
+	if err != nil {
+		return err
+	}
+	if len(held) == 0 {
+		fmt.Fprintln(out, "no events wait")
+		return nil
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "WEBHOOK\tWAITING\tOLDEST\tGIVEN UP\tLAST FAILURE")
+	for _, h := range held {
+		oldest, failure := "-", "-"
+		if h.Oldest != nil {
+			oldest = h.Oldest.UTC().Format("2006-01-02 15:04Z")
+		}
+		if h.Failure != "" {
+			failure = h.Failure
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\t%d\t%s\n", h.Hook, h.Waiting, oldest, h.GivenUp, failure)
+	}
+	return table.Flush()
+}
+
+// RetryEvents has the events that were given up be tried again, those of one
+// webhook or of all ("").
+func RetryEvents(ctx context.Context, s *store.Store, hook string, out io.Writer) error {
+	if err := s.CheckOutbox(ctx); err != nil {
+		return err
+	}
+	n, err := s.ReviveEvents(ctx, hook)
+	if err == nil {
+		fmt.Fprintf(out, "events that are tried again: %d\n", n)
+	}
+	return err
 }
 
 // checkHooks sends a ping to each service.

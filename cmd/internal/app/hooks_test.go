@@ -29,11 +29,12 @@ type receiver struct {
 }
 
 type received struct {
-	ID   string `json:"-"` // webhook-id
-	Raw  string `json:"-"`
-	Type string
-	Data map[string]any
-	At   time.Time `json:"timestamp"`
+	ID     string      `json:"-"` // webhook-id
+	Raw    string      `json:"-"`
+	Header http.Header `json:"-"`
+	Type   string
+	Data   map[string]any
+	At     time.Time `json:"timestamp"`
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -41,12 +42,8 @@ func newReceiver(t *testing.T) *receiver {
 	r := &receiver{secret: NewWebhookSecret()}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
-		m := received{ID: req.Header.Get("webhook-id"), Raw: string(body)}
-		key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.secret, "whsec_"))
-		mac := hmac.New(sha256.New, key)
-		io.WriteString(mac, m.ID+"."+req.Header.Get("webhook-timestamp")+"."+m.Raw)
-		signed := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
-		if !slices.Contains(strings.Fields(req.Header.Get("webhook-signature")), signed) || json.Unmarshal(body, &m) != nil || m.At.IsZero() {
+		m := received{ID: req.Header.Get("webhook-id"), Raw: string(body), Header: req.Header}
+		if !slices.Contains(strings.Fields(req.Header.Get("webhook-signature")), r.sign(m.ID, req.Header.Get("webhook-timestamp"), m.Raw)) || json.Unmarshal(body, &m) != nil || m.At.IsZero() {
 			t.Errorf("not signed, or not an envelope: %v %s", req.Header, body)
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -63,6 +60,16 @@ func newReceiver(t *testing.T) *receiver {
 	}))
 	t.Cleanup(r.Close)
 	return r
+}
+
+// sign makes the signature that is due.
+func (r *receiver) sign(id, timestamp, body string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.secret, "whsec_"))
+	mac := hmac.New(sha256.New, key)
+	io.WriteString(mac, id+"."+timestamp+"."+body)
+	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 func (r *receiver) config() HookConfig {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/gatepost/gatepost/flows"
 	"github.com/gatepost/gatepost/web"
 )
 
@@ -110,12 +111,34 @@ func (m *metrics) readMail(p *parts) {
 }
 
 func (m *metrics) readHooks(p *parts) {
+	m.countEvents(p.events)
 	if p.admission != nil && p.admission.Hook != nil {
 		const name, help = "gatepost_webhook_answers_total", "What webhooks.sign_in said: allowed, refused, or failed, which lets nobody in either."
 		m.labelled(name, help, "answer", "allowed", func() float64 { return float64(p.admission.Stats().Allowed) })
 		m.labelled(name, help, "answer", "refused", func() float64 { return float64(p.admission.Stats().Refused) })
 		m.labelled(name, help, "answer", "failed", func() float64 { return float64(p.admission.Stats().Failed) })
 	}
+}
+
+// countEvents reads what came of the events of each webhook.
+func (m *metrics) countEvents(e *flows.Events) {
+	if e == nil {
+		return
+	}
+	for i, s := range e.Stats() {
+		of := func(read func(flows.EventStats) int64) func() float64 {
+			return func() float64 { return float64(read(e.Stats()[i])) }
+		}
+		m.labelled("gatepost_webhook_events_delivered_total", "Events that a webhook has taken.", "webhook", s.Hook, of(func(s flows.EventStats) int64 { return s.Told }))
+		m.labelled("gatepost_webhook_events_failed_total", "Attempts to tell a webhook of an event that failed.", "webhook", s.Hook, of(func(s flows.EventStats) int64 { return s.Failed }))
+		m.labelled("gatepost_webhook_events_given_up_total", "Events that a webhook never took.", "webhook", s.Hook, of(func(s flows.EventStats) int64 { return s.GivenUp }))
+		m.labelledGauge("gatepost_webhook_events_waiting", "Events that wait for a webhook, on all replicas together.", "webhook", s.Hook, of(func(s flows.EventStats) int64 { return s.Waiting }))
+		m.labelledGauge("gatepost_webhook_events_waiting_seconds", "How long the oldest of them waits.", "webhook", s.Hook, of(func(s flows.EventStats) int64 { return s.WaitedSeconds }))
+	}
+}
+
+func (m *metrics) labelledGauge(name, help, label, value string, read func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}}, read))
 }
 
 // labelled is a counter of several under one name.

@@ -73,6 +73,7 @@ type parts struct {
 	sessions  *flows.Sessions
 	upstream  *flows.Upstream  // nil where no provider's tokens are given out
 	admission *flows.Admission // nil where everybody may sign in
+	events    *flows.Events    // nil where nobody wants to know
 	metrics   *metrics
 	handler   http.Handler
 }
@@ -112,7 +113,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 			return nil, err
 		}
 	}
-	if p.store, err = store.Open(ctx, c.Database.options()); err != nil {
+	if p.store, err = store.Open(ctx, c.storeOptions()); err != nil {
 		return nil, err
 	}
 	lifetimes := store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}
@@ -126,6 +127,9 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	}
 	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes, Dialect: dialect}
 	if p.admission, err = c.admission(p.store, returnTo); err != nil {
+		return nil, err
+	}
+	if p.events, err = c.events(p.store, log); err != nil {
 		return nil, err
 	}
 	p.metrics = newMetrics(p)
@@ -268,6 +272,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	defer p.store.Close()
+	if err := checkOutbox(ctx, c, p.store, log); err != nil {
+		return err
+	}
 	if os.Getenv("GOGC") == "" {
 		held := make([]byte, uncollected)
 		defer runtime.KeepAlive(held)
@@ -293,6 +300,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if p.mailer != nil {
 		go p.mailer.Run(background)
 	}
+	if p.events != nil {
+		go p.events.Run(background)
+	}
 	go p.cache.Run(background)
 	go warnOfTables(background, c.Database, log)
 	go p.watchClock(background, log)
@@ -317,6 +327,9 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	if p.upstream != nil {
 		err = errors.Join(err, p.upstream.Drain(end))
+	}
+	if p.events != nil {
+		err = errors.Join(err, p.events.Drain(end))
 	}
 	return err
 }

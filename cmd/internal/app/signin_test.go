@@ -133,6 +133,9 @@ func (s *site) build(c Config) {
 	if p.mailer != nil {
 		go p.mailer.Run(ctx)
 	}
+	if p.events != nil {
+		go p.events.Run(ctx)
+	}
 	go p.cache.Run(ctx)
 	s.parts, s.config = p, c
 }
