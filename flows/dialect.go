@@ -22,6 +22,7 @@ type Dialect interface {
 	link(address, token string) store.Proof
 	upstream(token, owner string) string // the form in accounts of a provider's token
 	openUpstream(stored, owner string) (string, error)
+	keepsRefreshTokens() bool // those too that nobody asked for
 }
 
 // Own is Gatepost's dialect: the database stores hashes, and provider's tokens
@@ -66,6 +67,9 @@ func (o own) link(_, token string) store.Proof {
 }
 
 func (o own) upstream(token, owner string) string { return o.keys.sealUpstream(token, owner) }
+
+// keepsRefreshTokens is false: what is not there cannot leak (security O-37).
+func (own) keepsRefreshTokens() bool { return false }
 
 func (o own) openUpstream(stored, owner string) (string, error) {
 	return o.keys.openUpstream(stored, owner)
@@ -115,6 +119,8 @@ func (s shared) link(address, token string) store.Proof {
 	}
 	return store.Proof{Identifier: address, Tokens: []string{s.secret.Hash(token)}}
 }
+
+func (shared) keepsRefreshTokens() bool { return true }
 
 func (shared) upstream(token, _ string) string { return token }
 

@@ -108,6 +108,9 @@ func (o *OAuth) Complete(ctx context.Context, a Attempt, providerID string, cb u
 	if err != nil {
 		return SignedIn{}, ErrorOf(err)
 	}
+	if !p.Offline() && !o.Sessions.Dialect.keepsRefreshTokens() {
+		identity.RefreshToken = ""
+	}
 	return o.signIn(ctx, p.ID(), identity, a, current)
 }
 

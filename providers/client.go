@@ -24,6 +24,7 @@ type Client struct {
 	domains  []string
 	tenant   string
 	dev      bool
+	offline  bool
 	http     *http.Client
 	now      func() time.Time
 	watch    *watching // nil but for gatepost check --sign-in
@@ -73,7 +74,7 @@ func New(c Config, o HTTPOptions) (*Client, error) {
 		now = time.Now
 	}
 	cl := &Client{id: c.ID, doc: doc, clientID: c.ClientID, secret: c.ClientSecret, params: params, domains: c.AllowedDomains, tenant: params["tenant"],
-		dev: o.Dev || c.AllowPrivateNetwork, http: client, now: now}
+		dev: o.Dev || c.AllowPrivateNetwork, offline: c.Offline, http: client, now: now}
 	if o.Watch != nil {
 		cl.watch = &watching{Watch: *o.Watch, masker: newMasker(doc, cl.secrets()...)}
 		client.Transport = watched{client.Transport, cl.watch}
@@ -112,6 +113,9 @@ func (c *Client) FormPost() bool { return c.doc.ResponseMode == "form_post" }
 // RefusesEmbedded reports that the provider signs nobody in inside another app's
 // browser.
 func (c *Client) RefusesEmbedded() bool { return c.doc.RefusesEmbedded }
+
+// Offline reports that the operator wants refresh tokens.
+func (c *Client) Offline() bool { return c.offline }
 
 // TokenType is what stands before an access token in the header Authorization, ""
 // where this provider wants it elsewhere.

@@ -521,6 +521,24 @@ func TestStoredTokens(t *testing.T) {
 	}
 }
 
+// O-37: a refresh token that the operator did not ask for is not kept.
+func TestRefreshTokensAreKeptWhereAskedFor(t *testing.T) {
+	for _, offline := range []bool{false, true} {
+		dsn := storetest.URL(t)
+		s, _ := tokenSite(t, dsn, func(c *Config) { c.Providers[0].Offline = offline })
+		b := s.browser()
+		b.get(b.answer("google", "1001"))
+		if kept := len(strings.Fields(row(t, dsn))) == 2; kept != offline {
+			t.Errorf("offline: %v, kept: %v", offline, kept)
+		}
+		csrf := b.csrf()
+		end(t, dsn)
+		if g := b.token(s, "google", csrf); (g.status == 200) != offline || !offline && g.Reason != "sign_in_again" {
+			t.Errorf("offline: %v, once it is over: %+v", offline, g)
+		}
+	}
+}
+
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
