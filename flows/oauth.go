@@ -24,6 +24,8 @@ type Attempt struct {
 	ReturnTo  string    // absolute, passed by ReturnTo.Resolve
 	LinkTo    int32     // who asked to link another account; 0: a sign-in
 	StartedAt time.Time // refused AttemptTTL later
+
+	elsewhere bool // begun by the NextAuth site; no record that we sealed ever is
 }
 
 // A PendingLink is a provider account that waits for its person to prove the
@@ -101,7 +103,7 @@ func (o *OAuth) Complete(ctx context.Context, a Attempt, providerID string, cb u
 	if err := a.check(providerID, o.Now()); err != nil {
 		return SignedIn{}, err
 	}
-	if !o.used.claim(a.Request.State, a.StartedAt.Add(AttemptTTL), o.Now()) {
+	if !o.used.claim(a.once(cb), a.StartedAt.Add(AttemptTTL), o.Now()) {
 		return SignedIn{}, refuse(OAuthCallback, ReasonAttemptUsed, "")
 	}
 	identity, err := p.Complete(ctx, a.Request, cb)
@@ -171,6 +173,9 @@ func (o *OAuth) signIn(ctx context.Context, providerID string, id providers.Iden
 
 // resolve acts on the cases that one statement does not settle by itself.
 func (o *OAuth) resolve(ctx context.Context, in store.OAuthSignIn, f store.Facts, a Attempt) (store.SignedIn, error) {
+	if a.wouldLink(f.Owner) {
+		return store.SignedIn{}, refuse(OAuthCallback, ReasonAttemptMissing, "begun elsewhere by user %d, to link another account", a.LinkTo)
+	}
 	act, refusal := link(f, a.LinkTo, in.User.Email != "", o.Linking, o.Now())
 	switch act {
 	case actSignIn, actCreate:

@@ -44,6 +44,15 @@ type AuthorizationRequest struct {
 	CodeVerifier  string // RFC 7636 §4.1; "" where the provider breaks on it
 	RequestToken  string // OAuth 1.0a
 	RequestSecret string // OAuth 1.0a
+
+	adopted bool // another program sent it, without a nonce
+}
+
+// Adopt is the request that another program sent in our name with that state and,
+// unless it is "", a code challenge for verifier. It sent no nonce, so that none
+// is wanted: an ID token with one is of another request.
+func (c *Client) Adopt(redirectURI, state, verifier string) AuthorizationRequest {
+	return AuthorizationRequest{Provider: c.id, Issuer: c.doc.Issuer, ClientID: c.clientID, RedirectURI: redirectURI, State: state, CodeVerifier: verifier, adopted: true}
 }
 
 // Tokens are the provider's, for its own APIs.

@@ -30,9 +30,9 @@ func encodeJSON(v any) ([]byte, error) { return json.Marshal(v) }
 func containsTenant(issuer string) bool { return strings.Contains(issuer, "{claims.tid}") }
 
 // verifyIDToken returns the claims of an ID token that this provider signed for
-// us, now, in answer to the request with that nonce (security O-11…O-19; OpenID
+// us, now, in answer to r (security O-11…O-19; OpenID
 // Connect Core §3.1.3.7). go-jose checks the signature; the rest is here.
-func (c *Client) verifyIDToken(ctx context.Context, raw, jwksURI, nonce, accessToken string) (map[string]any, *Error) {
+func (c *Client) verifyIDToken(ctx context.Context, raw, jwksURI string, r AuthorizationRequest, accessToken string) (map[string]any, *Error) {
 	bad := func(format string, args ...any) *Error {
 		return c.refuse(ReasonIDTokenInvalid, "id_token: "+format, args...)
 	}
@@ -43,7 +43,7 @@ func (c *Client) verifyIDToken(ctx context.Context, raw, jwksURI, nonce, accessT
 	if refusal != nil {
 		return nil, refusal
 	}
-	if refusal := c.checkClaims(claims, nonce); refusal != nil {
+	if refusal := c.checkClaims(claims, r); refusal != nil {
 		return nil, refusal
 	}
 	if hash, present := claims["at_hash"]; present {
@@ -196,8 +196,8 @@ type claimCheck struct {
 }
 
 // checkClaims gives the first check that fails. Whoever watches is told of all.
-func (c *Client) checkClaims(claims map[string]any, nonce string) (first *Error) {
-	for _, one := range c.claimChecks(claims, nonce) {
+func (c *Client) checkClaims(claims map[string]any, r AuthorizationRequest) (first *Error) {
+	for _, one := range c.claimChecks(claims, r) {
 		seen, refusal := one.check()
 		c.watch.check(inIDToken, one.claim, seen, refusal)
 		if first == nil {
@@ -210,7 +210,7 @@ func (c *Client) checkClaims(claims map[string]any, nonce string) (first *Error)
 	return first
 }
 
-func (c *Client) claimChecks(claims map[string]any, nonce string) []claimCheck {
+func (c *Client) claimChecks(claims map[string]any, r AuthorizationRequest) []claimCheck {
 	bad := func(format string, args ...any) *Error {
 		return c.refuse(ReasonIDTokenInvalid, "id_token: "+format, args...)
 	}
@@ -226,10 +226,9 @@ func (c *Client) claimChecks(claims map[string]any, nonce string) []claimCheck {
 		return strings.Join(audiences, " "), c.checkAudience(claims, bad)
 	}}}
 	checks = append(checks, c.timeChecks(claims, bad)...)
-	if c.doc.Nonce {
+	if c.doc.Nonce || r.adopted {
 		checks = append(checks, claimCheck{"nonce", func() (string, *Error) {
-			got, _ := text("nonce")
-			if nonce == "" || got == "" || subtle.ConstantTimeCompare([]byte(got), []byte(nonce)) != 1 {
+			if !nonceAnswers(r, claims) {
 				return "", bad("nonce is not that of the request")
 			}
 			return "that of the request", nil
@@ -252,6 +251,17 @@ func (c *Client) claimChecks(claims map[string]any, nonce string) []claimCheck {
 		}})
 	}
 	return checks
+}
+
+// nonceAnswers reports whether claims are in answer to r: a token that was issued
+// for another request must not be brought in here (O-18).
+func nonceAnswers(r AuthorizationRequest, claims map[string]any) bool {
+	if r.adopted {
+		_, sent := claims["nonce"]
+		return !sent
+	}
+	got, _ := claims["nonce"].(string)
+	return r.Nonce != "" && got != "" && subtle.ConstantTimeCompare([]byte(got), []byte(r.Nonce)) == 1
 }
 
 // issuerIs compares exactly; {claims.tid} stands for the tenant the token names,

@@ -20,7 +20,7 @@ func (c *Client) collect(ctx context.Context, r AuthorizationRequest, m metadata
 		if c.doc.ClaimsFrom == "access_token" {
 			signed = t.AccessToken
 		}
-		claims, refusal := c.verifyIDToken(ctx, signed, m.jwks, r.Nonce, t.AccessToken)
+		claims, refusal := c.verifyIDToken(ctx, signed, m.jwks, r, t.AccessToken)
 		if refusal != nil {
 			return refusal
 		}

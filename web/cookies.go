@@ -18,7 +18,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/gatepost/gatepost/flows"
-	"github.com/gatepost/gatepost/flows/nextauth"
 )
 
 // Names as the design has them; cookies.name adds the prefix.
@@ -54,9 +53,9 @@ type cookies struct {
 	sealed map[string][]securecookie.Codec // by purpose
 }
 
-// newCookies writes cookies as we do, or with a secret as the NextAuth site of
-// that secret does.
-func newCookies(keys flows.Keys, secure bool, domain string, sites []Site, secret *nextauth.Secret) *cookies {
+// newCookies writes cookies as we do, or as the NextAuth site does that is beside
+// us.
+func newCookies(keys flows.Keys, secure bool, domain string, sites []Site, beside *NextAuth) *cookies {
 	k := &cookies{secure: secure, domain: domain, sites: sites, sealed: map[string][]securecookie.Codec{}}
 	for _, purpose := range []string{sessionCookie, attemptCookie, answerCookie, mailCookie, pendingCookie, typedCookie, crossingCookie, bouncesCookie, carriedCode} {
 		hash, block := keys.Derive("mac "+purpose, 32), keys.Derive("seal "+purpose, 32)
@@ -78,8 +77,8 @@ func newCookies(keys flows.Keys, secure bool, domain string, sites []Site, secre
 	}
 	own := ownWire{secure, domain != "", keys.Derive("csrf cookie", 32), k.sealed[sessionCookie]}
 	k.wire = own
-	if secret != nil {
-		k.wire = nextAuthWire{own, *secret}
+	if beside != nil {
+		k.wire = nextAuthWire{own, beside.Secret}
 	}
 	return k
 }

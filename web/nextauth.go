@@ -3,8 +3,12 @@ package web
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/gatepost/gatepost/flows"
+	"github.com/gatepost/gatepost/flows/nextauth"
 )
 
 // contractCookies gives every answer under the base path the two cookies that
@@ -29,4 +33,41 @@ func (s *server) contractCookies(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *server) withoutCookies(c echo.Context) bool {
 	r := c.Request()
 	return r.Method == http.MethodPost && (r.Header.Get("Sec-Fetch-Site") == "cross-site" || c.Path() == s.BasePath+"/callback/:provider")
+}
+
+// begunElsewhere is the attempt of a sign-in that the NextAuth site began in this
+// browser: its state follows from the CSRF token, its code verifier is in a
+// cookie of 15 minutes, and where it leads is in another. An answer to something
+// else leaves the cookies to the sign-in that they are of.
+func (s *server) begunElsewhere(c echo.Context, provider, state string) (flows.Attempt, error) {
+	var begun flows.BegunElsewhere
+	if s.NextAuth != nil {
+		begun.CSRFToken, _ = s.cookies.csrfFromCookie(c)
+	}
+	if begun.AnsweredBy(state) {
+		begun.ReturnTo = s.returnTo(c, nil)
+		var err error
+		if begun.Verifier, err = s.verifier(c); err != nil {
+			return flows.Attempt{}, err
+		}
+		if begun.LinkTo, err = s.linkingUser(c); err != nil {
+			return flows.Attempt{}, err
+		}
+	}
+	return s.OAuth.Adopt(begun, provider, s.url("/callback/"+provider, nil), state)
+}
+
+// verifier takes the site's code verifier from this browser, "" where there is
+// none.
+func (s *server) verifier(c echo.Context) (string, error) {
+	sealed, ok := s.cookies.get(c, verifierCookie)
+	if !ok {
+		return "", nil
+	}
+	s.cookies.clear(c, verifierCookie)
+	verifier, err := s.NextAuth.Tokens.DecodeVerifier(nextauth.DecodeURIComponent(sealed), time.Now())
+	if err != nil {
+		return "", &flows.Error{Code: flows.OAuthCallback, Reason: flows.ReasonAttemptExpired, Err: err}
+	}
+	return verifier, nil
 }

@@ -38,11 +38,9 @@ type Config struct {
 	Sessions  *flows.Sessions
 	Gate      *flows.Gate // nil when no rules are configured
 	Handover  *flows.Handover
-	Sites     []Site   // further root domains
-	Compat    []string // of Surfaces: whose endpoints the gate has besides its own
-	// NextAuth is the secret of the NextAuth v3 site that shares our tables and
-	// browsers; nil for none.
-	NextAuth *nextauth.Secret
+	Sites     []Site    // further root domains
+	Compat    []string  // of Surfaces: whose endpoints the gate has besides its own
+	NextAuth  *NextAuth // nil when no NextAuth site shares our tables
 
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
@@ -60,6 +58,12 @@ type Observation struct {
 	SignedIn     bool // a session began
 	Panicked     bool
 	Took         time.Duration
+}
+
+// NextAuth is a NextAuth v3 site that shares our tables and browsers.
+type NextAuth struct {
+	Secret nextauth.Secret
+	Tokens nextauth.Tokens
 }
 
 type server struct {

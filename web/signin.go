@@ -270,7 +270,10 @@ func (s *server) completeOAuth(c echo.Context) error {
 		// No record in this browser: an answer that somebody else asked for,
 		// a second answer, or a sign-in older than the record. Login CSRF ends
 		// here, before the provider is asked anything (security O-7).
-		return &flows.Error{Code: flows.OAuthCallback, Reason: flows.ReasonAttemptMissing}
+		var err error
+		if attempt, err = s.begunElsewhere(c, id, state); err != nil {
+			return err
+		}
 	}
 	in, err := s.OAuth.Complete(c.Request().Context(), attempt, id, answer, s.cookies.session(c))
 	if err != nil {

@@ -48,6 +48,10 @@ const (
 
 // Server is an http.Handler; everything of a provider is under /<id>/.
 type Server struct {
+	// Lenient also takes requests without a nonce or PKCE, as programs other than
+	// ours send them.
+	Lenient bool
+
 	base      string
 	signing   *rsa.PrivateKey
 	elliptic  *ecdsa.PrivateKey
@@ -322,13 +326,14 @@ func (s *Server) valid(q url.Values, id string, c *client) string {
 		return "response_type must be " + responseType
 	case q.Get("state") == "":
 		return "state is missing"
+	case s.Lenient && !q.Has("code_challenge"):
 	case doc.PKCE != "unsupported" && (q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43):
 		return "PKCE with S256 is required"
 	case doc.PKCE == "unsupported" && q.Has("code_challenge"):
 		return "this provider does not know code_challenge"
 	case scoped != (len(doc.Scopes) > 0) || scoped && scope[0] != strings.Join(doc.Scopes, separator(doc)):
 		return fmt.Sprintf("scope is %q", scope)
-	case doc.Protocol == "oidc" && doc.Nonce && q.Get("nonce") == "":
+	case doc.Protocol == "oidc" && doc.Nonce && q.Get("nonce") == "" && !s.Lenient:
 		return "nonce is missing"
 	case doc.ResponseMode == "form_post" && q.Get("response_mode") != "form_post":
 		return "response_mode must be form_post"

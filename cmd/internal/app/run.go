@@ -140,8 +140,11 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Admission: p.admission, Now: time.Now},
 	}
 	if c.nextAuth() {
-		secret := nextauth.Secret(c.NextAuth.Secret)
-		w.NextAuth = &secret
+		tokens, err := nextauth.New(nextauth.Options{Secret: string(c.NextAuth.Secret)})
+		if err != nil {
+			return nil, err
+		}
+		w.NextAuth = &web.NextAuth{Secret: nextauth.Secret(c.NextAuth.Secret), Tokens: tokens}
 	}
 	p.upstream = c.upstream(p, log)
 	w.Upstream = p.upstream

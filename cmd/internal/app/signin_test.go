@@ -31,6 +31,7 @@ type site struct {
 	*httptest.Server
 	t     *testing.T
 	mail  *devmail.Server
+	idp   *devidp.Server
 	log   *syncBuffer
 	keys  []Secret
 	parts *parts
@@ -86,6 +87,7 @@ func newSiteWith(t *testing.T, dsn, host string, ids []string, change func(*Conf
 	if idp, err = devidp.New(provider.URL); err != nil {
 		t.Fatal(err)
 	}
+	s.idp = idp
 	if s.mail, err = devmail.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
