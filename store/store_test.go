@@ -297,6 +297,21 @@ func TestSessionsWithoutEnd(t *testing.T) {
 	}
 }
 
+// nextauth-v3 §18 row 2: no account, no user, so that nobody is locked out by a
+// half of their own sign-in.
+func TestNoUserWithoutAccount(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	in := answer("google", "1", "ada@example.org", "x")
+	in.Account.Provider = strings.Repeat("p", 256)
+	if _, _, err := s.SignInByAccount(t.Context(), in); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+	if got := query[string](t, url, "SELECT (SELECT count(*) FROM users) || ' ' || (SELECT count(*) FROM sessions)"); got != "0 0" {
+		t.Errorf("left: %s", got)
+	}
+}
+
 // L-2, L-3, L-7: what may be linked, and what linking leaves alone.
 func TestLinking(t *testing.T) {
 	url := storetest.URL(t)
