@@ -13,15 +13,19 @@ import (
 const logInterval = 10 * time.Second
 
 // trusts reports whether the peer is a proxy of the operator's. An empty list
-// is nobody (security F-1; CVE-2026-76835).
+// is nobody (security F-1; CVE-2026-76835). On a socket a peer may call itself by
+// any name, an address for one, and is believed by the operator's word alone.
 func (p *checkpoint) trusts(remoteAddr string) bool {
+	if p.Socket {
+		return p.TrustSocket
+	}
 	peer, err := netip.ParseAddrPort(remoteAddr)
-	return err == nil && p.inTrusted(peer.Addr())
+	return err == nil && inAny(p.trusted, peer.Addr())
 }
 
-func (p *checkpoint) inTrusted(a netip.Addr) bool {
+func inAny(prefixes []netip.Prefix, a netip.Addr) bool {
 	a = a.Unmap()
-	for _, prefix := range p.trusted {
+	for _, prefix := range prefixes {
 		if prefix.Contains(a) {
 			return true
 		}
@@ -33,15 +37,15 @@ func (p *checkpoint) clientOf(r *http.Request, from source) (netip.Addr, error) 
 	if from.client != nil {
 		return from.client(r)
 	}
-	return p.client(r)
+	return forwardedFor(r.Header, p.trusted), nil
 }
 
-// client is who asked the proxy: X-Forwarded-For from the right, past our own
-// proxies. Without the header it is not known, and no network rule holds.
-func (p *checkpoint) client(r *http.Request) (netip.Addr, error) {
-	lines := r.Header["X-Forwarded-For"]
+// forwardedFor is who asked the proxy: X-Forwarded-For from the right, past our
+// own proxies. Without the header it is not known, and no network rule holds.
+func forwardedFor(h http.Header, trusted []netip.Prefix) netip.Addr {
+	lines := h["X-Forwarded-For"]
 	if len(lines) == 0 {
-		return netip.Addr{}, nil
+		return netip.Addr{}
 	}
 	list := lines[0]
 	if len(lines) > 1 {
@@ -56,14 +60,14 @@ func (p *checkpoint) client(r *http.Request) (netip.Addr, error) {
 		a, err := parseHop(strings.TrimSpace(hop))
 		if err != nil {
 			// What stands left of it cannot be believed either.
-			return last, nil
+			return last
 		}
-		if last = a; !p.inTrusted(a) {
-			return a, nil
+		if last = a; !inAny(trusted, a) {
+			return a
 		}
 		list = rest
 	}
-	return last, nil
+	return last
 }
 
 func parseHop(s string) (netip.Addr, error) {

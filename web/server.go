@@ -22,6 +22,8 @@ type Config struct {
 	BasePath       string // /auth
 	CookieDomain   string // "" for host-only cookies
 	TrustedProxies []netip.Prefix
+	Socket         bool // requests come over a Unix socket, where a peer has no address
+	TrustSocket    bool // whose peers are proxies of the operator's
 	SiteName       string
 	Logo           string // a picture for the head of every page; \"\" for none
 	Stylesheet     string // loaded after ours; \"\" for none
@@ -101,7 +103,7 @@ func New(c Config) (http.Handler, error) {
 
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.IPExtractor = clientIP(c.TrustedProxies)
+	e.IPExtractor = c.clientIP()
 	e.HTTPErrorHandler = s.handleError
 	e.Pre(boundCookies)
 	e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -200,8 +202,18 @@ func (s *server) withoutSlash(e *echo.Echo) {
 }
 
 // clientIP believes X-Forwarded-For only from the listed proxies. An empty list
-// means none; Echo's own default believes anybody (security K-E1, X-6, F-1).
-func clientIP(trusted []netip.Prefix) echo.IPExtractor {
+// means none; Echo's own default believes anybody (security K-E1, X-6, F-1). A
+// peer on a socket is never known by an address, whatever it calls itself.
+func (c Config) clientIP() echo.IPExtractor {
+	trusted := c.TrustedProxies
+	if c.Socket {
+		return func(r *http.Request) string {
+			if !c.TrustSocket {
+				return ""
+			}
+			return forwardedFor(r.Header, trusted).String()
+		}
+	}
 	if len(trusted) == 0 {
 		return echo.ExtractIPDirect()
 	}

@@ -349,6 +349,9 @@ func healthURL(environ []string) string {
 			listen = v
 		}
 	}
+	if strings.HasPrefix(listen, socketScheme) {
+		return listen
+	}
 	host, port, err := net.SplitHostPort(listen)
 	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
 		listen = net.JoinHostPort("127.0.0.1", port)
@@ -356,14 +359,25 @@ func healthURL(environ []string) string {
 	return "http://" + listen + "/healthz"
 }
 
+// socketScheme stands before the path of a Unix socket, as in admin_listen.
+const socketScheme = "unix:"
+
+// health asks url, or /healthz on a socket.
 func health(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
+	client := http.DefaultClient
+	if path, ok := strings.CutPrefix(url, socketScheme); ok {
+		client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}}}
+		url = "http://socket/healthz"
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := client.Do(r)
 	if err != nil {
 		return err
 	}

@@ -83,6 +83,7 @@ func TestCommands(t *testing.T) {
 		{used, "sessions list one", 2, "32 bit int"},
 		{used, "sessions end 1", 0, "sessions of user 1 ended: 1\n"},
 		{used, "health --url http://127.0.0.1:1/healthz", 1, "connection refused"},
+		{used, "health --url unix:/no/such.sock", 1, "no such file"},
 		{"", "probe --listen 127.0.0.1:0 http://127.0.0.1:1", 1, "connection refused\ndoes the proxy run there"},
 		{"", "probe app.example.com", 2, "such as https://app.example.com"},
 		{"", "probe --proxy squid https://app.example.com", 2, "want one of nginx"},

@@ -58,7 +58,7 @@ core.register_action("gatepost", { "http-req" }, function(txn, url)
   ask["x-forwarded-uri"] = { txn.f:pathq() }
   ask["x-forwarded-for"] = { src }
 
-  local ok, answer = pcall(function() return core.httpclient():get({ url = url, headers = ask, timeout = 1500 }) end)
+  local ok, answer = pcall(function() return core.httpclient():get({ url = url, headers = ask, timeout = 1500<<if .Socket>>, dst = "<<.Dial "unix@">>"<<end>> }) end)
   if not ok or not answer or not answer.status or answer.status < 200 or answer.status >= 500 then
     return refuse(txn, 503, { ["cache-control"] = { [0] = "no-store" }, ["retry-after"] = { [0] = "5" } })
   end

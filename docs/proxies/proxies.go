@@ -19,7 +19,7 @@ type Site struct {
 	Hosts            []string // of the applications behind the gate
 	SignIn           string   // host of the sign-in pages; one of Hosts where they are under BasePath there
 	BasePath         string   // Gatepost's, as /auth
-	Gatepost         string   // host:port where it listens
+	Gatepost         string   // host:port where it listens, or unix: and a path
 	Upstream         string   // host:port of the application
 	Listen           string   // of the proxy: a port, or address:port
 	Certificate, Key string   // PEM files; "" where Caddy gets its own
@@ -68,12 +68,18 @@ func Part(kind, name string, s Site) (string, error) {
 	return "", fmt.Errorf("%s has no part %q", kind, name)
 }
 
+// socketFiles can lead to a Gatepost on a Unix socket.
+var socketFiles = []string{"nginx.conf", "Caddyfile", "haproxy.cfg", "haproxy.lua"}
+
 func render(file string, s Site) (string, error) {
 	if s.Certificate == "" && file != "Caddyfile" {
 		s.Certificate, s.Key = "/etc/ssl/certs/example.com.pem", "/etc/ssl/private/example.com.key"
 	}
 	if err := s.validate(); err != nil {
 		return "", err
+	}
+	if s.Socket() != "" && !slices.Contains(socketFiles, file) {
+		return "", fmt.Errorf("%s asks over TCP: have Gatepost listen on host:port, and name it by --gatepost", file)
 	}
 	t, err := template.New(file).Delims("<<", ">>").Funcs(funcs).ParseFS(files, file)
 	if err != nil {
@@ -101,6 +107,32 @@ func traefikRule(hosts []string) string {
 		}
 	}
 	return strings.Join(all, " || ")
+}
+
+// Socket is the path of the Unix socket that Gatepost listens on, "" for none.
+func (s Site) Socket() string {
+	path, _ := strings.CutPrefix(s.Gatepost, "unix:")
+	if path == s.Gatepost || !strings.HasPrefix(path, "/") {
+		return ""
+	}
+	return path
+}
+
+// Dial is Gatepost's address as a proxy writes it, which puts prefix before the
+// path of a socket.
+func (s Site) Dial(prefix string) string {
+	if path := s.Socket(); path != "" {
+		return prefix + path
+	}
+	return s.Gatepost
+}
+
+// Authority is what stands in Gatepost's URL where the address is given apart.
+func (s Site) Authority() string {
+	if s.Socket() != "" {
+		return "gatepost"
+	}
+	return s.Gatepost
 }
 
 // A Server is hosts that are configured alike.
@@ -208,6 +240,9 @@ func (s Site) validate() error {
 		}
 	}
 	for _, v := range []string{s.Gatepost, s.Upstream} {
+		if v == s.Gatepost && s.Socket() != "" {
+			continue
+		}
 		if host, port, err := net.SplitHostPort(v); err != nil || host == "" || port == "" {
 			return fmt.Errorf("%q: want host:port", v)
 		}

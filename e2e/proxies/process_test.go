@@ -149,7 +149,12 @@ func (p *process) stop() {
 // listening waits until p accepts connections on addr.
 func (p *process) listening(addr string) error {
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && !p.gone(); time.Sleep(10 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", addr); err == nil {
+		network := "tcp"
+		path, ok := strings.CutPrefix(addr, "unix:") // or all of it
+		if ok {
+			network = "unix"
+		}
+		if conn, err := net.Dial(network, path); err == nil {
 			conn.Close()
 			return nil
 		}

@@ -46,6 +46,7 @@ const (
 type world struct {
 	dir      string
 	signIn   string // host of the sign-in pages
+	socket   bool   // Gatepost listens on one
 	postgres *devpg.Server
 	app      *app
 	gatepost *process
@@ -103,8 +104,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func newWorld(dir, signIn string) (w *world, err error) {
-	w = &world{dir: dir, signIn: signIn, proxies: map[string]*proxy{}}
+func newWorld(dir, signIn string) (*world, error) {
+	return (&world{dir: dir, signIn: signIn}).begin()
+}
+
+func (w *world) begin() (_ *world, err error) {
+	dir := w.dir
+	w.proxies = map[string]*proxy{}
 	defer func() {
 		if err != nil {
 			w.stop()
@@ -186,10 +192,14 @@ func (w *world) configure() error {
 	}
 	google := idp.ProviderConfig("google", w.home()+"/callback/google")
 	w.addr = freeAddr()
+	trusted, mode := "127.0.0.1/32", "0660"
+	if w.socket { // proxies are another user
+		w.addr, trusted, mode = "unix:"+filepath.Join(w.dir, "gatepost.sock"), "unix", "0666"
+	}
 	type m = map[string]any
 	raw, err := json.Marshal(m{
 		"public_url": "https://" + w.signIn, "listen": w.addr, "admin_listen": "", "dev": true, "drain": "0s",
-		"keys": []string{rand.Text() + rand.Text()}, "compat": []string{"oauth2-proxy", "authelia", "tinyauth"}, "trusted_proxies": []string{"127.0.0.1/32"},
+		"keys": []string{rand.Text() + rand.Text()}, "compat": []string{"oauth2-proxy", "authelia", "tinyauth"}, "trusted_proxies": []string{trusted}, "socket_mode": mode,
 		"database": m{"url": w.postgres.URL()}, "session": m{"max_per_user": 1000}, "cookie": m{"domain": "example.org"}, "log": m{"format": "text"},
 		"providers": []m{{"id": "google", "client_id": google.ClientID, "client_secret": google.ClientSecret, "override": google.Override, "allow_private_network": true}},
 		"gate": m{

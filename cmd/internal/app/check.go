@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -73,6 +74,7 @@ func Check(ctx context.Context, c Config, out io.Writer) (failed int) {
 	defer cancel()
 	r := &report{out: out}
 	r.say("configuration", nil)
+	c.checkSockets(r)
 	c.checkDatabase(ctx, r)
 	n := c.checkProviders(ctx, r)
 	if c.Mail.Host != "" {
@@ -119,6 +121,19 @@ func (c Config) checkProviders(ctx context.Context, r *report) int {
 		fmt.Fprintf(r.out, "      redirect URI to register for %s: %s%s/callback/%s\n", p.ID(), c.PublicURL, c.BasePath, p.ID())
 	}
 	return len(clients)
+}
+
+// checkSockets looks whether the sockets can be made. Whatever an address of
+// TCP's is wrong for is seen when it is listened on.
+func (c Config) checkSockets(r *report) {
+	for _, l := range []struct{ key, address string }{{"listen", c.Listen}, {"admin_listen", c.AdminListen}} {
+		if path, ok := socketPath(l.address); ok {
+			r.say(l.key, checkSocket(path))
+		}
+	}
+	if _, ok := socketPath(c.Listen); ok && !slices.Contains(c.TrustedProxies, trustUnix) {
+		fmt.Fprintln(r.out, "      trusted_proxies has no unix: X-Forwarded-For is not believed, and limits take all clients for one")
+	}
 }
 
 // hinted adds what to do about a server that cannot be reached.

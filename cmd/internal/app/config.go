@@ -27,15 +27,18 @@ type Config struct {
 	PublicURL string `yaml:"public_url"`
 	// BasePath is the path under which everything is served.
 	BasePath string `yaml:"base_path"`
-	// Listen is host:port of the server.
+	// Listen is host:port of the server, or unix: and the path of a socket.
 	Listen string `yaml:"listen"`
-	// AdminListen is host:port of health checks and metrics; "" turns them off.
+	// AdminListen is the same of health checks and metrics; "" turns them off.
 	AdminListen string `yaml:"admin_listen"`
+	// SocketMode is who may connect to such sockets, in octal digits as chmod's.
+	SocketMode string `yaml:"socket_mode"`
 	// Dev allows http on loopback.
 	Dev bool `yaml:"dev"`
 	// Keys are secrets of at least 32 bytes: the first signs, all verify. Required.
 	Keys []Secret `yaml:"keys"`
-	// TrustedProxies are CIDRs whose X-Forwarded-For counts. Empty means none.
+	// TrustedProxies are CIDRs whose X-Forwarded-For counts, and unix for the
+	// peers on the socket of Listen. Empty means none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	// ReturnTo are further origins that a sign-in may lead to.
 	ReturnTo []string `yaml:"return_to"`
@@ -174,7 +177,7 @@ type Document map[string]any
 // Default is the configuration without a file.
 func Default() Config {
 	return Config{
-		BasePath: "/auth", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", Linking: "verified", Drain: 5 * time.Second,
+		BasePath: "/auth", Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", SocketMode: "0660", Linking: "verified", Drain: 5 * time.Second,
 		Database: DatabaseConfig{Schema: "public", MaxConns: 10},
 		Session:  SessionConfig{Idle: 720 * time.Hour, Update: 24 * time.Hour, Absolute: 2160 * time.Hour, MaxPerUser: 20},
 		Mail: MailConfig{TLS: "starttls", Bind: bindAsk, LinkTTL: 10 * time.Minute, CodeTries: 5,

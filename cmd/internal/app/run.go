@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -161,7 +163,12 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		}
 		w.Compat = c.Compat
 	}
+	_, w.Socket = socketPath(c.Listen)
 	for _, cidr := range c.TrustedProxies {
+		if cidr == trustUnix {
+			w.TrustSocket = true
+			continue
+		}
 		prefix, err := netip.ParsePrefix(cidr)
 		if err != nil {
 			return nil, err
@@ -283,17 +290,18 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		defer runtime.KeepAlive(held)
 		debug.SetGCPercent(maxGarbage)
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := c.listen(c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	defer listener.Close()
 	ready := &readiness{parts: p, schema: c.Database.Schema}
 	server := newServer(ready.hangingUp(p.handler))
 	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	if c.AdminListen != "" {
 		admin := newServer(ready.handler())
-		adminListener, err := net.Listen("tcp", c.AdminListen)
+		adminListener, err := c.listen(c.AdminListen)
 		if err != nil {
 			return fmt.Errorf("admin_listen: %w", err)
 		}
@@ -335,6 +343,33 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		err = errors.Join(err, p.events.Drain(end))
 	}
 	return err
+}
+
+// trustUnix in trusted_proxies stands for the peers on the socket of listen.
+const trustUnix = "unix"
+
+// socketPath is the path of the Unix socket that an address names.
+func socketPath(address string) (path string, ok bool) { return strings.CutPrefix(address, "unix:") }
+
+func (c Config) listen(address string) (net.Listener, error) {
+	path, ok := socketPath(address)
+	if !ok {
+		return net.Listen("tcp", address)
+	}
+	mode, err := socketMode(c.SocketMode)
+	if err != nil {
+		return nil, err
+	}
+	return listenSocket(path, mode)
+}
+
+// socketMode reads octal digits. Whoever serves may always connect.
+func socketMode(digits string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(digits, 8, 32)
+	if err != nil || n > 0o777 || n&0o600 != 0o600 {
+		return 0, fmt.Errorf("%q: want octal digits from 0600 to 0777, such as 0660", digits)
+	}
+	return fs.FileMode(n), nil
 }
 
 // newServer has every limit that Echo leaves out (security X-5).

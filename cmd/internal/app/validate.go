@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -104,9 +105,18 @@ func (c Config) validateServer(m *mistakes) {
 			m.wrong(key, "is the example; «gatepost keys new» makes one")
 		}
 	}
+	if _, err := socketMode(c.SocketMode); err != nil {
+		m.wrong("socket_mode", "%v", err)
+	}
+	_, socket := socketPath(c.Listen)
 	for i, p := range c.TrustedProxies {
-		if _, err := netip.ParsePrefix(p); err != nil {
-			m.wrong(fmt.Sprintf("trusted_proxies[%d]", i), "%q is not a CIDR such as 10.0.0.0/8", p)
+		key := fmt.Sprintf("trusted_proxies[%d]", i)
+		if p == trustUnix {
+			if !socket {
+				m.wrong(key, "unix stands for the peers on a socket, and listen is none; write it as unix:/run/gatepost/gatepost.sock, or take this out")
+			}
+		} else if _, err := netip.ParsePrefix(p); err != nil {
+			m.wrong(key, "%q is not a CIDR such as 10.0.0.0/8, nor unix", p)
 		}
 	}
 	for key, list := range map[string][]string{"return_to": c.ReturnTo, "form_origins": c.FormOrigins} {
@@ -122,11 +132,22 @@ func (c Config) validateServer(m *mistakes) {
 	}
 }
 
+// longestSocket is what every system has room for.
+const longestSocket = 103
+
 func checkListen(m *mistakes, key, address string) {
+	if path, ok := socketPath(address); ok {
+		if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" {
+			m.wrong(key, "%q: want unix: and an absolute path, as in unix:/run/gatepost/gatepost.sock", address)
+		} else if len(path) > longestSocket {
+			m.wrong(key, "the path has %d bytes, and a socket's at most %d", len(path), longestSocket)
+		}
+		return
+	}
 	_, port, err := net.SplitHostPort(address)
 	n, numeric := strconv.Atoi(port)
 	if err != nil || numeric != nil || n < 0 || n > 65535 {
-		m.wrong(key, "%q: want host:port, as in 127.0.0.1:8080 or :8080", address)
+		m.wrong(key, "%q: want host:port, as in 127.0.0.1:8080 or :8080, or unix: and a path", address)
 	}
 }
 
@@ -370,7 +391,9 @@ func (c Config) validateGate(m *mistakes) {
 	for _, f := range found {
 		m.wrong("gate."+f.Key, "%s", f.Text)
 	}
-	if len(c.TrustedProxies) == 0 {
+	if _, socket := socketPath(c.Listen); socket && !slices.Contains(c.TrustedProxies, trustUnix) {
+		m.wrong("trusted_proxies", "has no unix, so no proxy on the socket of listen may ask the gate; add it if only your proxy can connect there")
+	} else if len(c.TrustedProxies) == 0 {
 		m.wrong("trusted_proxies", "is empty, so no proxy may ask the gate; list the addresses your proxy connects from, as in 127.0.0.1/32")
 	}
 	if public, err := url.Parse(c.PublicURL); err == nil && !c.Dev {
