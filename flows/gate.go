@@ -39,6 +39,10 @@ func (p *Person) Live(now time.Time) bool { return p.entry.Live(now) }
 
 // Person says whose session token is: ErrNoSession, store.ErrUnavailable.
 func (g *Gate) Person(ctx context.Context, token SessionToken) (*Person, error) {
+	token, err := g.Sessions.Exchange(ctx, token)
+	if err != nil {
+		return nil, err
+	}
 	if !g.Sessions.Dialect.wellFormed(string(token)) {
 		return nil, ErrNoSession
 	}

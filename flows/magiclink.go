@@ -224,6 +224,11 @@ func (m *MagicLink) signIn(ctx context.Context, proof store.Proof, returnTo stri
 	if err != nil {
 		return SignedIn{}, linkError(err)
 	}
+	if signedIn.Detached {
+		if err := m.Sessions.onlySession(ctx, signedIn); err != nil {
+			return SignedIn{}, err
+		}
+	}
 	return SignedIn{SignedIn: signedIn, Token: token, ReturnTo: returnTo}, nil
 }
 

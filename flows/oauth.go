@@ -187,9 +187,9 @@ func (o *OAuth) resolve(ctx context.Context, in store.OAuthSignIn, f store.Facts
 		}
 		return signedIn, err
 	case actLink:
-		return o.linked(o.Store.SignInByLinking(ctx, a.LinkTo, "", in))
+		return o.linked(ctx, a.LinkTo, "", in)
 	case actLinkSame:
-		return o.linked(o.Store.SignInByLinking(ctx, f.Namesake, in.User.Email, in))
+		return o.linked(ctx, f.Namesake, in.User.Email, in)
 	}
 	if refusal.Reason != ReasonAddressInUse && refusal.Reason != ReasonSessionTooOld {
 		return store.SignedIn{}, refusal
@@ -203,12 +203,17 @@ func (o *OAuth) resolve(ctx context.Context, in store.OAuthSignIn, f store.Facts
 	return store.SignedIn{}, &Conflict{refusal, pending}
 }
 
-// linked names what a lost race means: somebody else has the account by now.
-func (o *OAuth) linked(s store.SignedIn, err error) (store.SignedIn, error) {
-	if isConflict(err) {
+// linked adds in's account to userID. A lost race means that somebody else has
+// the account by now.
+func (o *OAuth) linked(ctx context.Context, userID int32, requireVerified string, in store.OAuthSignIn) (store.SignedIn, error) {
+	s, err := o.Store.SignInByLinking(ctx, userID, requireVerified, in)
+	switch {
+	case isConflict(err):
 		return s, refuse(OAuthAccountNotLinked, ReasonAccountTaken, "%w", err)
+	case err != nil:
+		return s, err
 	}
-	return s, err
+	return s, o.Sessions.onlySession(ctx, s)
 }
 
 // FinishLink adds the account of p to the user who has just signed in with
@@ -223,7 +228,7 @@ func (o *OAuth) FinishLink(ctx context.Context, p PendingLink, userID int32, tok
 	}
 	fresh, session := o.Sessions.begin(token)
 	account := o.account(p.Provider, providers.Identity{Profile: providers.Profile{Subject: p.Subject}})
-	signedIn, err := o.linked(o.Store.SignInByLinking(ctx, userID, "", store.OAuthSignIn{Account: account, Session: session}))
+	signedIn, err := o.linked(ctx, userID, "", store.OAuthSignIn{Account: account, Session: session})
 	if err != nil {
 		return SignedIn{}, false, err
 	}

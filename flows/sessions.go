@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gatepost/gatepost/flows/nextauth"
 	"github.com/gatepost/gatepost/store"
 )
 
@@ -28,7 +29,8 @@ type Sessions struct {
 	Cache      *store.Cache // answers Current
 	Lifetimes  store.Lifetimes
 	Dialect    Dialect
-	MaxPerUser int // the oldest beyond it end when a new one begins; security S-14
+	MaxPerUser int             // the oldest beyond it end when a new one begins; security S-14
+	Signed     *SignedSessions // nil for none
 }
 
 // begin makes the tokens of a new session that replaces old in this browser
@@ -50,6 +52,10 @@ func (s *Sessions) begin(old SessionToken) (SessionToken, store.NewSession) {
 // Current says who is signed in with token, and extends the session when that
 // is due. It returns ErrNoSession, or store.ErrUnavailable when it cannot tell.
 func (s *Sessions) Current(ctx context.Context, token SessionToken) (store.User, store.Session, error) {
+	token, err := s.Exchange(ctx, token)
+	if err != nil {
+		return store.User{}, store.Session{}, err
+	}
 	if !s.Dialect.wellFormed(string(token)) {
 		return store.User{}, store.Session{}, ErrNoSession
 	}
@@ -65,6 +71,9 @@ func (s *Sessions) Current(ctx context.Context, token SessionToken) (store.User,
 
 // End ends the session of token, if there is one.
 func (s *Sessions) End(ctx context.Context, token SessionToken) error {
+	if s.Signed != nil && nextauth.IsToken(string(token)) {
+		return s.endSigned(ctx, token)
+	}
 	if !s.Dialect.wellFormed(string(token)) {
 		return nil
 	}
@@ -86,11 +95,17 @@ func unlessGone(err error) error {
 
 // EndOthers ends every session of a user but that of token.
 func (s *Sessions) EndOthers(ctx context.Context, userID int32, token SessionToken) (int, error) {
+	if err := s.voidSigned(ctx, userID); err != nil {
+		return 0, err
+	}
 	return s.Store.EndOtherSessions(ctx, userID, s.Dialect.stored(string(token)))
 }
 
 // EndAll ends every session of a user.
 func (s *Sessions) EndAll(ctx context.Context, userID int32) (int, error) {
+	if err := s.voidSigned(ctx, userID); err != nil {
+		return 0, err
+	}
 	return s.Store.EndAllSessions(ctx, userID)
 }
 
@@ -111,6 +126,9 @@ func (s *Sessions) Unlink(ctx context.Context, userID, accountID int32, token Se
 	err := s.Store.Unlink(ctx, userID, accountID, s.Dialect.stored(string(token)))
 	if errors.Is(err, store.ErrLastWayIn) {
 		return refuse(OAuthAccountNotLinked, ReasonLastWayIn, "user %d, account %d", userID, accountID)
+	}
+	if err == nil && s.Signed != nil {
+		_, err = s.EndOthers(ctx, userID, token)
 	}
 	return unlessGone(err)
 }

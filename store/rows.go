@@ -95,4 +95,7 @@ type SignedIn struct {
 	User    User
 	Session Session
 	NewUser bool
+	// Detached: accounts that the user had were taken away, since somebody else
+	// may have attached them.
+	Detached bool
 }

@@ -157,7 +157,7 @@ func (s *Store) RevokeVerification(ctx context.Context, p Proof) error {
 func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSession) (out SignedIn, err error) {
 	err = s.signIn(ctx, "sign in by verification", session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
-		var created bool
+		var created, detached bool
 		err := conn.QueryRow(ctx, `
 	WITH spent AS (
 		DELETE FROM verification_tokens
@@ -186,13 +186,13 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 		DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM replaced UNION ALL SELECT id FROM surplus UNION ALL SELECT id FROM unproven))
 		RETURNING session_token
 	)`+told+s.outbox.byVerification+`
-	SELECT EXISTS (SELECT FROM made), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
+	SELECT EXISTS (SELECT FROM made), EXISTS (SELECT FROM detached), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
 		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,
-			append(sessionArgs(session), p.Tokens, p.Identifier, p.Believed)...).Scan(append([]any{&created}, n.into()...)...)
+			append(sessionArgs(session), p.Tokens, p.Identifier, p.Believed)...).Scan(append([]any{&created, &detached}, n.into()...)...)
 		out = n.signedIn()
 		s.haveEnded(n.ended)
-		out.NewUser = created
+		out.NewUser, out.Detached = created, detached
 		return err
 	})
 	return out, err

@@ -228,6 +228,9 @@ func (k *cookies) setSession(c echo.Context, token flows.SessionToken, expires t
 
 // session is the token that this browser presents, "" for none.
 func (k *cookies) session(c echo.Context) flows.SessionToken {
+	if token, ok := c.Get(sessionCookie).(flows.SessionToken); ok { // set by this answer
+		return token
+	}
 	value, ok := k.get(c, sessionCookie)
 	if !ok {
 		return ""

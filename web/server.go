@@ -116,6 +116,9 @@ func New(c Config) (http.Handler, error) {
 	if c.NextAuth != nil {
 		e.Use(s.contractCookies)
 	}
+	if c.Sessions.Signed != nil {
+		e.Use(s.exchanged)
+	}
 
 	both := []string{http.MethodGet, http.MethodHead}
 	root := s.root

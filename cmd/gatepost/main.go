@@ -221,7 +221,7 @@ func execute(ctx context.Context, command string, c commands, config app.Config,
 		return err
 	}
 	defer s.Close()
-	return administer(ctx, command, c, s, stdout)
+	return administer(ctx, command, c, config, s, stdout)
 }
 
 func check(ctx context.Context, c commands, config app.Config, stdin io.Reader, stdout io.Writer) error {
@@ -257,7 +257,7 @@ func (c commands) adoption() app.Adoption {
 
 const mostUsers = 100
 
-func administer(ctx context.Context, command string, c commands, s *store.Store, out io.Writer) error {
+func administer(ctx context.Context, command string, c commands, config app.Config, s *store.Store, out io.Writer) error {
 	switch command {
 	case "users list", "users list <email>":
 		users, err := s.Users(ctx, c.Users.List.Email, mostUsers)
@@ -272,7 +272,7 @@ func administer(ctx context.Context, command string, c commands, s *store.Store,
 		}
 		listSessions(out, c.Sessions.List.User, sessions)
 	case "sessions end <user>":
-		n, err := s.EndAllSessions(ctx, c.Sessions.End.User)
+		n, err := app.EndSessions(ctx, config, s, c.Sessions.End.User)
 		if err != nil {
 			return err
 		}

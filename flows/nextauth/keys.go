@@ -23,6 +23,7 @@ type Options struct {
 type Tokens struct {
 	signing, verification  []byte
 	encryption, decryption [32]byte
+	derived                []byte // for MAC
 }
 
 // Lengths of keys, in bytes.
@@ -33,7 +34,7 @@ const (
 )
 
 // New refuses keys that v3 would not have used with HS512 and A256GCM, and to
-// derive keys from no secret. Errors name the option, never a key.
+// derive keys from no secret, with an *OptionError.
 func New(o Options) (t Tokens, err error) {
 	if o.VerificationKey == "" {
 		o.VerificationKey = o.SigningKey
@@ -56,7 +57,8 @@ func New(o Options) (t Tokens, err error) {
 		return Tokens{}, err
 	}
 	t.encryption, t.decryption = [32]byte(encrypting), [32]byte(decrypting)
-	return t, nil
+	t.derived, err = hkdf.Key(sha256.New, t.verification, nil, "gatepost", sha256.Size)
+	return t, err
 }
 
 // key is the JWK given, or what v3 derives from the secret for that purpose.
@@ -80,9 +82,19 @@ func (o Options) key(option, jwk, purpose string, n int) ([]byte, error) {
 	return hkdf.Key(sha256.New, []byte(o.Secret), nil, "NextAuth.js Generated "+purpose+" Key", n)
 }
 
+// An OptionError says which of Options is wrong, in snake case, and never what it
+// holds.
+type OptionError struct {
+	Option string
+	Err    error
+}
+
+func (e *OptionError) Error() string { return e.Option + ": " + e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
 func named(option string, err error) error {
 	if err != nil {
-		return fmt.Errorf("%s: %w", option, err)
+		return &OptionError{option, err}
 	}
 	return nil
 }

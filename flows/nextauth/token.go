@@ -7,8 +7,10 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -89,6 +91,21 @@ func (t Tokens) Decode(token string, encrypted bool, maxAge time.Duration, now t
 		}
 	}
 	return t.verify(token, maxAge, now)
+}
+
+// IsToken reports whether cookie looks like one that Encode makes. No key is
+// asked: it may be anybody's, or over.
+func IsToken(cookie string) bool {
+	return strings.HasPrefix(cookie, jwsHeader+".") || strings.HasPrefix(cookie, jweHeader+".")
+}
+
+// MAC is a keyed hash of what a token says, 64 hex digits, for one purpose of
+// ours. Its key comes from the one that verifies tokens: who changes that ends
+// the tokens and what was derived from them.
+func (t Tokens) MAC(purpose, signed string) string {
+	h := hmac.New(sha256.New, t.derived)
+	io.WriteString(h, purpose+"\x00"+signed)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // decrypt opens a JWE in compact form.

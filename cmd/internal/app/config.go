@@ -67,7 +67,38 @@ type Config struct {
 
 // NextAuthConfig is what is known of the NextAuth v3 site, for compat: nextauth-v3.
 type NextAuthConfig struct {
-	Secret Secret `yaml:"secret"` // its option secret
+	Secret   Secret      `yaml:"secret"`   // its option secret
+	Sessions string      `yaml:"sessions"` // database, or jwt: its option session.jwt
+	JWT      NextAuthJWT `yaml:"jwt"`
+}
+
+// NextAuthJWT is v3's option jwt, as far as it says how tokens look. Keys are JWK
+// as JSON.
+type NextAuthJWT struct {
+	Secret          Secret `yaml:"secret"`
+	SigningKey      Secret `yaml:"signing_key"`
+	VerificationKey Secret `yaml:"verification_key"`
+	EncryptionKey   Secret `yaml:"encryption_key"`
+	DecryptionKey   Secret `yaml:"decryption_key"`
+	Encryption      bool   `yaml:"encryption"`
+}
+
+// How a NextAuth site keeps its sessions.
+const (
+	databaseSessions = "database"
+	jwtSessions      = "jwt"
+)
+
+// tokens are those that the NextAuth site makes.
+func (n NextAuthConfig) tokens() (nextauth.Tokens, error) {
+	secret := n.JWT.Secret
+	if secret == "" {
+		secret = n.Secret
+	}
+	return nextauth.New(nextauth.Options{
+		Secret: string(secret), SigningKey: string(n.JWT.SigningKey), VerificationKey: string(n.JWT.VerificationKey),
+		EncryptionKey: string(n.JWT.EncryptionKey), DecryptionKey: string(n.JWT.DecryptionKey),
+	})
 }
 
 // nextAuthV3 in compat turns NextAuth's dialect on.
@@ -184,6 +215,8 @@ func Default() Config {
 			AddressPerWindow: 3, AddressPerDay: 10, ClientPerWindow: 10, Window: 15 * time.Minute},
 		Log:  LogConfig{Level: "info", Format: "json"},
 		Gate: GateConfig{Default: "deny", AccessTokens: AccessTokensConfig{MaxLife: 2160 * time.Hour, PerUser: 10}},
+
+		NextAuth: NextAuthConfig{Sessions: databaseSessions},
 	}
 }
 
@@ -341,6 +374,11 @@ func (c *Config) resolveSecrets(env environment, m *mistakes) (referred []string
 	resolve("mail.password", &c.Mail.Password)
 	c.Webhooks.eachSecret(resolve)
 	resolve("nextauth.secret", &c.NextAuth.Secret)
+	resolve("nextauth.jwt.secret", &c.NextAuth.JWT.Secret)
+	resolve("nextauth.jwt.signing_key", &c.NextAuth.JWT.SigningKey)
+	resolve("nextauth.jwt.verification_key", &c.NextAuth.JWT.VerificationKey)
+	resolve("nextauth.jwt.encryption_key", &c.NextAuth.JWT.EncryptionKey)
+	resolve("nextauth.jwt.decryption_key", &c.NextAuth.JWT.DecryptionKey)
 	for i := range c.Providers {
 		p, key := &c.Providers[i], fmt.Sprintf("providers[%d].", i)
 		resolve(key+"client_secret", &p.ClientSecret)

@@ -18,7 +18,7 @@ import (
 // Every configuration that a page shows is one that works.
 func TestDocumentedConfigurations(t *testing.T) {
 	const rest = "public_url: https://auth.example.com\nkeys: [" + "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk" + "]\ndatabase: {url: postgres://localhost/x}\n"
-	for _, page := range []string{"gate.md", "webhooks.md", "upstream-tokens.md"} {
+	for _, page := range []string{"gate.md", "nextauth-jwt.md", "webhooks.md", "upstream-tokens.md"} {
 		raw, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", page))
 		if err != nil {
 			t.Fatal(err)
@@ -29,7 +29,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 			if err := os.WriteFile(file, []byte(rest+block), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Load(file, []string{"CRM_SECRET=" + NewWebhookSecret()}); err != nil {
+			if _, err := Load(file, []string{"CRM_SECRET=" + NewWebhookSecret(), "NEXTAUTH_SECRET=" + NewKey()}); err != nil {
 				t.Errorf("%s, block %d: %v", page, i+1, err)
 			}
 		}

@@ -134,6 +134,9 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.events, err = c.events(p.store, log); err != nil {
 		return nil, err
 	}
+	if p.sessions.Signed, err = c.signedSessions(); err != nil {
+		return nil, err
+	}
 	p.metrics = newMetrics(p)
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
@@ -187,6 +190,27 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	}
 	p.handler, err = web.New(w)
 	return p, err
+}
+
+// signedSessions are those of a NextAuth site that keeps none in the database;
+// nil for none.
+func (c Config) signedSessions() (*flows.SignedSessions, error) {
+	if !c.nextAuth() || c.NextAuth.Sessions != jwtSessions {
+		return nil, nil
+	}
+	tokens, err := c.NextAuth.tokens()
+	return &flows.SignedSessions{Tokens: tokens, Encrypted: c.NextAuth.JWT.Encryption, MaxAge: c.Session.Idle, Now: time.Now}, err
+}
+
+// EndSessions ends every session of a user, and with a NextAuth site's signed
+// cookies about also those that have not begun yet. It returns how many rows
+// there were.
+func EndSessions(ctx context.Context, c Config, s *store.Store, userID int32) (int, error) {
+	signed, err := c.signedSessions()
+	if err != nil {
+		return 0, err
+	}
+	return (&flows.Sessions{Store: s, Signed: signed}).EndAll(ctx, userID)
 }
 
 // mailedLink is what a mail leads to.

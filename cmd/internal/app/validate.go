@@ -22,6 +22,7 @@ import (
 	"github.com/gatepost/gatepost/flows"
 	"github.com/gatepost/gatepost/flows/locale"
 	"github.com/gatepost/gatepost/flows/mail"
+	"github.com/gatepost/gatepost/flows/nextauth"
 	"github.com/gatepost/gatepost/providers"
 	"github.com/gatepost/gatepost/web"
 )
@@ -52,6 +53,7 @@ func (c Config) validate(m *mistakes) {
 	c.validateWebhooks(m)
 	c.validateCompat(m)
 	c.validateNextAuth(m)
+	c.validateNextAuthTokens(m)
 }
 
 // validatePages returns the languages, or English alone when they are wrong.
@@ -357,11 +359,40 @@ func (c Config) validateNextAuth(m *mistakes) {
 	case !c.nextAuth():
 	case secret == "":
 		m.wrong("nextauth.secret", "is missing; it is the option secret of the NextAuth site, which must be set there too")
+	case len(secret) < flows.MinSecret && c.NextAuth.Sessions == jwtSessions:
+		m.wrong("nextauth.secret", "has %d bytes, needs %d, because any cookie lets its owner guess a short one; set a longer secret in the NextAuth site first: cookies that were signed with this one sign nobody in here", len(secret), flows.MinSecret)
 	case len(secret) < flows.MinSecret:
 		m.wrong("nextauth.secret", "has %d bytes, needs %d, because its CSRF cookie lets anybody guess a short one; set a longer secret in the NextAuth site first: nobody is signed out by that, since sessions in the database do not depend on it", len(secret), flows.MinSecret)
 	}
 	if c.nextAuth() && c.Mail.Bind == bindBrowser {
 		m.wrong("mail.bind", "browser would refuse every link that was asked for at the NextAuth site; want ask")
+	}
+}
+
+// validateNextAuthTokens wants the keys with which the NextAuth site makes its
+// cookies. Whoever guesses the one that signs is whom they like, so that it must
+// be as long as the site's secret.
+func (c Config) validateNextAuthTokens(m *mistakes) {
+	n := c.NextAuth
+	if !c.nextAuth() {
+		if n.Sessions != databaseSessions {
+			m.wrong("nextauth.sessions", "is only for compat: nextauth-v3")
+		}
+		if n.JWT != (NextAuthJWT{}) {
+			m.wrong("nextauth.jwt", "is only for compat: nextauth-v3")
+		}
+		return
+	}
+	m.oneOf("nextauth.sessions", n.Sessions, databaseSessions, jwtSessions)
+	if n.JWT.Encryption && n.Sessions != jwtSessions {
+		m.wrong("nextauth.jwt.encryption", "is of session cookies, which are tokens with nextauth.sessions: jwt")
+	}
+	if secret := n.JWT.Secret; secret != "" && len(secret) < flows.MinSecret {
+		m.wrong("nextauth.jwt.secret", "has %d bytes, needs %d, because whoever guesses it signs in as anybody; set a longer one in the NextAuth site first", len(secret), flows.MinSecret)
+	}
+	_, err := n.tokens()
+	if wrong, ok := errors.AsType[*nextauth.OptionError](err); ok && n.Secret != "" {
+		m.wrong("nextauth.jwt."+wrong.Option, "%v", wrong.Err)
 	}
 }
 
