@@ -426,6 +426,17 @@ func TestNextAuthCookiesOnHTTPS(t *testing.T) {
 	}
 }
 
+// A site that sets cookies.sessionToken.options.domain has cookie.domain here: of
+// the session cookie alone, where v3 writes it.
+func TestNextAuthCookieWithDomain(t *testing.T) {
+	s, site := beside(t, func(c *Config) { c.PublicURL, c.Cookie.Domain = "https://www.site.example", "site.example" })
+	site.session(site.user("Alice", "alice@example.test"), sharedToken)
+	set := s.browser().with("__Secure-next-auth.session-token="+sharedToken, http.MethodGet, "/auth/session").header["Set-Cookie"]
+	if len(set) != 3 || strings.Contains(set[0]+set[1], "Domain") || !strings.HasPrefix(set[2], "__Secure-next-auth.session-token="+sharedToken+"; Domain=site.example; Path=/; Expires=") {
+		t.Errorf("%q", set)
+	}
+}
+
 // Remembering nothing is no fault: neither readiness nor a metric says so.
 func TestNoFaultBesideNextAuth(t *testing.T) {
 	s, _ := beside(t, nil)
