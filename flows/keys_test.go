@@ -61,3 +61,17 @@ func TestSealUpstream(t *testing.T) {
 		t.Error("no token must stay no token")
 	}
 }
+
+// Whatever stands in the row opens to what was sealed for it, or not at all.
+func FuzzOpenUpstream(f *testing.F) {
+	k := testKeys(f, 'a', 'b')
+	f.Add(k.sealUpstream("ya29.secret", "row"))
+	for _, s := range []string{"", "gp1.", "gp1..", "gp1.00000000.AAAA", "ya29.secret", "gp1." + keyID(k.Derive("upstream token", 32)[0]) + "."} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, sealed string) {
+		if token, err := k.openUpstream(sealed, "row"); token != "" && token != "ya29.secret" || err == nil && token == "" && sealed != "" {
+			t.Errorf("%q opens to %q, %v", sealed, token, err)
+		}
+	})
+}
