@@ -327,6 +327,26 @@ func TestTrialsThatFail(t *testing.T) {
 	}
 }
 
+// Whatever is pasted, only an answer to the request is taken for one.
+func FuzzParseAnswer(f *testing.F) {
+	r := providers.AuthorizationRequest{RedirectURI: "https://auth.example.org/auth/callback/github", State: strings.Repeat("s", 43)}
+	for _, line := range []string{"", "?", "#", "@", "code=x&state=" + r.State, r.RedirectURI + "?code=x&state=" + r.State + "#_=_", "<" + r.RedirectURI + "?state=" + r.State + ">", r.RedirectURI + "#state=" + r.State, "https://[::1", "%zz", "state=" + r.State + "&state=x"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		if strings.Contains(line, "@") {
+			t.Skip() // names a file
+		}
+		answer, err := parseAnswer(line, r)
+		if (err == nil) != (answer.Get("state") == r.State) || err == nil && !strings.Contains(line, "state=") && !strings.Contains(line, "%") {
+			t.Errorf("%q: %v, %v", line, answer, err)
+		}
+		if _, err := parseAnswer(line, providers.AuthorizationRequest{RedirectURI: r.RedirectURI}); err == nil {
+			t.Errorf("%q answers a request without state", line)
+		}
+	})
+}
+
 // A provider's clock that is another is named before it spoils an ID token.
 func TestTrialSeesTheClock(t *testing.T) {
 	w := newWitness(t)
