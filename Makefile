@@ -4,7 +4,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 NPM = --ignore-scripts --no-audit --no-fund
 FUZZTIME ?= 3s
 
-.PHONY: bench bench-gate bench-nextauth dev docs test check e2e e2e-traefik vuln fuzz build parts postgres
+.PHONY: bench bench-gate bench-nextauth dev docs pictures test check e2e e2e-traefik vuln fuzz build parts postgres
 
 dev: postgres
 	go run ./cmd/gatepost-dev
@@ -46,6 +46,11 @@ check:
 docs:
 	@{ sed '/^## Catalogue$$/,$$d' docs/providers.md; go run ./cmd/gatepost providers --markdown; } > docs/providers.md.new
 	@mv docs/providers.md.new docs/providers.md
+
+# docs/logos.png, with a real browser: every provider's button, light and dark.
+pictures: postgres
+	@bash .ci/parts.sh browser
+	cd e2e && npm ci --ignore-scripts --no-audit --no-fund && node logos.mjs
 
 fuzz:
 	@bash .ci/fuzz.sh $(FUZZTIME)
