@@ -152,12 +152,18 @@ func newApplicant(user store.User, proven string, account hookAccount) applicant
 	if user.ID != 0 && user.EmailVerified != nil && user.Email != "" {
 		x.id.Email = user.Email
 	}
-	x.User = hookUser{Name: textOrNull(user.Name), Email: textOrNull(x.id.Email), EmailVerified: (*hooks.Moment)(user.EmailVerified), Image: imageOrNull(user.Image)}
+	x.User = hookUserOf(user)
+	x.User.Email = textOrNull(x.id.Email)
+	return x
+}
+
+func hookUserOf(user store.User) hookUser {
+	u := hookUser{Name: textOrNull(user.Name), Email: textOrNull(user.Email), EmailVerified: (*hooks.Moment)(user.EmailVerified), Image: imageOrNull(user.Image)}
 	if user.ID != 0 {
 		id := strconv.Itoa(int(user.ID))
-		x.User.ID = &id
+		u.ID = &id
 	}
-	return x
+	return u
 }
 
 func (a *Admission) admits(id gate.Identity) bool { return a.Lists == nil || a.Lists.Admits(id) }

@@ -52,21 +52,27 @@ func (s *Sessions) begin(old SessionToken) (SessionToken, store.NewSession) {
 // Current says who is signed in with token, and extends the session when that
 // is due. It returns ErrNoSession, or store.ErrUnavailable when it cannot tell.
 func (s *Sessions) Current(ctx context.Context, token SessionToken) (store.User, store.Session, error) {
+	c, err := s.Known(ctx, token)
+	return c.User, c.Session, err
+}
+
+// Known is Current with what else is known of who is signed in.
+func (s *Sessions) Known(ctx context.Context, token SessionToken) (store.Checked, error) {
 	token, err := s.Exchange(ctx, token)
 	if err != nil {
-		return store.User{}, store.Session{}, err
+		return store.Checked{}, err
 	}
 	if !s.Dialect.wellFormed(string(token)) {
-		return store.User{}, store.Session{}, ErrNoSession
+		return store.Checked{}, ErrNoSession
 	}
 	entry, err := s.Cache.Check(ctx, store.SessionToken, s.Dialect.stored(string(token)))
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrNoSession
 	}
 	if err != nil {
-		return store.User{}, store.Session{}, err
+		return store.Checked{}, err
 	}
-	return entry.User, entry.Session, nil
+	return entry.Checked, nil
 }
 
 // End ends the session of token, if there is one.

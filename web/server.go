@@ -38,7 +38,8 @@ type Config struct {
 	Upstream  *flows.Upstream  // nil when no provider's tokens are given out
 	MagicLink *flows.MagicLink // nil when no mail is configured
 	Sessions  *flows.Sessions
-	Gate      *flows.Gate // nil when no rules are configured
+	Fields    *flows.Fields // what GET /session tells besides; nil for nothing
+	Gate      *flows.Gate   // nil when no rules are configured
 	Handover  *flows.Handover
 	Sites     []Site    // further root domains
 	Compat    []string  // of Surfaces: whose endpoints the gate has besides its own

@@ -24,8 +24,8 @@ type sessionUser struct {
 }
 
 type sessionJSON struct {
-	User    sessionUser `json:"user"`
-	Expires string      `json:"expires"`
+	User    json.RawMessage `json:"user"` // a sessionUser, and what Fields adds
+	Expires string          `json:"expires"`
 }
 
 // session answers GET /session: {} when nobody is signed in. When the database
@@ -33,7 +33,7 @@ type sessionJSON struct {
 func (s *server) session(c echo.Context) error {
 	c.Response().Header().Set("Vary", "Cookie")
 	token := s.cookies.session(c)
-	user, session, err := s.Sessions.Current(c.Request().Context(), token)
+	known, err := s.Sessions.Known(c.Request().Context(), token)
 	switch {
 	case errors.Is(err, flows.ErrNoSession):
 		if token != "" || s.cookies.tossed(c, sessionCookie) {
@@ -43,18 +43,24 @@ func (s *server) session(c echo.Context) error {
 	case err != nil:
 		return err
 	}
+	user, session := known.User, known.Session
 	if err := s.cookies.setSession(c, token, session.Expires); err != nil {
 		return err
 	}
 	entryOf(c).user = user.ID
+	further := s.Fields.Of(c.Request().Context(), known)
 	if s.NextAuth != nil {
 		// With the token, since pages of the site may use it: the exception from S-13.
 		return c.JSONBlob(http.StatusOK, nextauth.Session{
-			Name: orNull(user.Name), Email: orNull(user.Email), Image: orNull(user.Image), AccessToken: session.AccessToken, Expires: session.Expires,
+			Name: orNull(user.Name), Email: orNull(user.Email), Image: orNull(user.Image), AccessToken: session.AccessToken, Expires: session.Expires, Further: further,
 		}.JSON())
 	}
+	told, err := json.Marshal(sessionUser{orNull(user.Name), orNull(user.Email), orNull(user.Image), strconv.Itoa(int(user.ID))})
+	if err != nil {
+		return err
+	}
 	return c.JSON(http.StatusOK, sessionJSON{
-		User:    sessionUser{orNull(user.Name), orNull(user.Email), orNull(user.Image), strconv.Itoa(int(user.ID))},
+		User:    append(append(told[:len(told)-1], further...), '}'),
 		Expires: session.Expires.UTC().Format(nextauth.SessionTime),
 	})
 }

@@ -83,6 +83,7 @@ type Session struct {
 	Name, Email, Image *string
 	AccessToken        string
 	Expires            time.Time
+	Further            []byte // members of user as JSON, each with a comma in front
 }
 
 // JSON is s as NextAuth writes it.
@@ -93,6 +94,7 @@ func (s Session) JSON() []byte {
 	b = appendText(b, s.Email)
 	b = append(b, `,"image":`...)
 	b = appendText(b, s.Image)
+	b = append(b, s.Further...)
 	b = append(b, `},"accessToken":`...)
 	b = appendText(b, &s.AccessToken)
 	b = append(b, `,"expires":"`...)

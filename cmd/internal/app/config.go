@@ -122,6 +122,8 @@ type SessionConfig struct {
 	Update     time.Duration `yaml:"update"`
 	Absolute   time.Duration `yaml:"absolute"`
 	MaxPerUser int           `yaml:"max_per_user"`
+	// Fields are further ones of user in GET /session: id, groups, providers.
+	Fields []string `yaml:"fields"`
 }
 
 // CookieConfig is for several hosts under one domain.
@@ -213,8 +215,9 @@ func Default() Config {
 		Session:  SessionConfig{Idle: 720 * time.Hour, Update: 24 * time.Hour, Absolute: 2160 * time.Hour, MaxPerUser: 20},
 		Mail: MailConfig{TLS: "starttls", Bind: bindAsk, LinkTTL: 10 * time.Minute, CodeTries: 5,
 			AddressPerWindow: 3, AddressPerDay: 10, ClientPerWindow: 10, Window: 15 * time.Minute},
-		Log:  LogConfig{Level: "info", Format: "json"},
-		Gate: GateConfig{Default: "deny", AccessTokens: AccessTokensConfig{MaxLife: 2160 * time.Hour, PerUser: 10}},
+		Log:      LogConfig{Level: "info", Format: "json"},
+		Webhooks: WebhooksConfig{Session: SessionHookConfig{Cache: 5 * time.Minute}},
+		Gate:     GateConfig{Default: "deny", AccessTokens: AccessTokensConfig{MaxLife: 2160 * time.Hour, PerUser: 10}},
 
 		NextAuth: NextAuthConfig{Sessions: databaseSessions},
 	}

@@ -50,6 +50,7 @@ func TestExampleShowsEveryKeyAndDefault(t *testing.T) {
 	want.Compat = List{}
 	want.Gate.Networks, want.Gate.Groups, want.Gate.Rules = map[string]List{}, map[string][]Who{}, []RuleConfig{}
 	want.Pages.Languages = []string{}
+	want.Session.Fields, want.Webhooks.Session.Secrets, want.Webhooks.Session.Fields = []string{}, []Secret{}, []string{}
 	want.Webhooks.SignIn.Secrets, want.Webhooks.Events = []Secret{}, []EventHookConfig{}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -156,6 +157,11 @@ func TestMistakes(t *testing.T) {
 		{"webhook in clear text", good + "webhooks:\n  sign_in:\n    url: http://crm.example.org/\n    secrets: [hunter2]\n", "c.yaml:6:10: webhooks.sign_in.url: must be https; http is for loopback\nc.yaml:7:15: webhooks.sign_in.secrets[0]: is not whsec_"},
 		{"webhook without a secret", good + "webhooks: {sign_in: {url: 'https://crm.example.org/'}}\n", "c.yaml:4:21: webhooks.sign_in.secrets: is missing; «gatepost keys webhook» makes one"},
 		{"webhook without a place", good + "webhooks: {sign_in: {secrets: [x]}}\n", "webhooks.sign_in.url: is missing"},
+		{"fields of a session", good + "session: {fields: [groups, groups, rôle]}\nwebhooks:\n  session:\n    url: https://crm.example.org/\n    secrets: ['" + NewWebhookSecret() + "']\n    fields: [email, groups, a b, role, role]\n    cache: 0s\n",
+			"c.yaml:4:28: session.fields[1]: \"groups\" is there twice\nc.yaml:4:36: session.fields[2]: \"rôle\" is unknown; want id, groups or providers\nc.yaml:9:14: webhooks.session.fields[0]: \"email\" is a field that Gatepost\nc.yaml:9:21: webhooks.session.fields[1]: \"groups\" is a field\nc.yaml:9:29: webhooks.session.fields[2]: \"a b\": want letters\nc.yaml:9:40: webhooks.session.fields[4]: \"role\" is there twice\nc.yaml:10:12: webhooks.session.cache: want 1s"},
+		{"no fields of a session", good + "webhooks: {session: {url: 'https://crm.example.org/', secrets: ['" + NewWebhookSecret() + "']}}\n", "webhooks.session.fields: is missing"},
+		{"events", good + "webhooks:\n  events:\n    - {url: 'https://crm.example.org/', secrets: ['" + NewWebhookSecret() + "']}\n    - {name: CRM, secrets: [hunter2], events: [signin]}\n",
+			"c.yaml:6:7: webhooks.events[0].name: is missing\nc.yaml:7:7: webhooks.events[1].url: is missing\nc.yaml:7:14: webhooks.events[1].name: \"CRM\": want small letters\nc.yaml:7:48: webhooks.events[1].events[0]: \"signin\" is unknown; did you mean \"signIn\"?"},
 		{"language nobody wrote", good + "pages: {languages: [en, tlh]}\n", "c.yaml:4:20: pages.languages: no texts for the language \"tlh\""},
 		{"loose link", fmt.Sprintf(mail, ", bind: device"), "c.yaml:4:65: mail.bind: \"device\" is unknown; want ask or browser"},
 		{"rule out of the cookie's reach", good + "trusted_proxies: [127.0.0.1/32]\ngate: {rules: [{host: a.example.com, allow: signed-in}]}\n", "c.yaml:5:23: gate.rules[0].host[0]: a.example.com does not see the sign-in's cookie"},

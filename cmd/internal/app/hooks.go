@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"regexp"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -27,8 +29,20 @@ type SignInConfig struct {
 type WebhooksConfig struct {
 	// SignIn decides who may sign in; "" for its URL turns it off.
 	SignIn HookConfig `yaml:"sign_in"`
+	// Session fills in fields of GET /session; "" for its URL turns it off.
+	Session SessionHookConfig `yaml:"session"`
 	// Events are services that are told what happened.
 	Events []EventHookConfig `yaml:"events"`
+}
+
+// SessionHookConfig is the service that says more of people.
+type SessionHookConfig struct {
+	URL     string   `yaml:"url"`
+	Secrets []Secret `yaml:"secrets"`
+	// Fields are those that it may fill in.
+	Fields []string `yaml:"fields"`
+	// Cache is how long its answer about a session is believed.
+	Cache time.Duration `yaml:"cache"`
 }
 
 // EventHookConfig is a service that is told what happened.
@@ -65,7 +79,7 @@ func NewWebhookSecret() string { return hooks.NewSecret() }
 
 // named are the services that are configured, by key.
 func (w WebhooksConfig) named() map[string]HookConfig {
-	all := map[string]HookConfig{"webhooks.sign_in": w.SignIn}
+	all := map[string]HookConfig{"webhooks.sign_in": w.SignIn, "webhooks.session": {w.Session.URL, w.Session.Secrets}}
 	for i, e := range w.Events {
 		all[fmt.Sprintf("webhooks.events[%d]", i)] = HookConfig{e.URL, e.Secrets}
 	}
@@ -113,6 +127,9 @@ func (w *WebhooksConfig) eachSecret(visit func(key string, s *Secret)) {
 	for i := range w.SignIn.Secrets {
 		visit(fmt.Sprintf("webhooks.sign_in.secrets[%d]", i), &w.SignIn.Secrets[i])
 	}
+	for i := range w.Session.Secrets {
+		visit(fmt.Sprintf("webhooks.session.secrets[%d]", i), &w.Session.Secrets[i])
+	}
 	for i := range w.Events {
 		for j := range w.Events[i].Secrets {
 			visit(fmt.Sprintf("webhooks.events[%d].secrets[%d]", i, j), &w.Events[i].Secrets[j])
@@ -146,10 +163,11 @@ func (c Config) validateWebhooks(m *mistakes) {
 			m.oneOf(fmt.Sprintf("%s.events[%d]", key, j), event, store.EventNames()...)
 		}
 	}
+	c.validateFields(m)
 	all := c.Webhooks.named()
 	for _, key := range sorted(all) {
 		h := all[key]
-		if h.URL == "" && (len(h.Secrets) > 0 || key != "webhooks.sign_in") {
+		if h.URL == "" && (len(h.Secrets) > 0 || strings.HasPrefix(key, "webhooks.events")) {
 			m.wrong(key+".url", "is missing")
 		}
 		_, err := h.hook(key)
@@ -159,6 +177,59 @@ func (c Config) validateWebhooks(m *mistakes) {
 			}
 		}
 	}
+}
+
+var fieldName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
+
+// validateFields refuses names under which a field would take the place of
+// another.
+func (c Config) validateFields(m *mistakes) {
+	taken := append(flows.TakenFields(), c.Session.Fields...)
+	for i, name := range c.Session.Fields {
+		key := fmt.Sprintf("session.fields[%d]", i)
+		m.oneOf(key, name, flows.OwnFields()...)
+		if slices.Contains(c.Session.Fields[:i], name) {
+			m.wrong(key, "%q is there twice", name)
+		}
+	}
+	s := c.Webhooks.Session
+	for i, name := range s.Fields {
+		key := fmt.Sprintf("webhooks.session.fields[%d]", i)
+		switch {
+		case !fieldName.MatchString(name):
+			m.wrong(key, "%q: want letters, digits and underscores, at most 64, as in role", name)
+		case slices.Contains(taken, name):
+			m.wrong(key, "%q is a field that Gatepost fills in itself", name)
+		case slices.Contains(s.Fields[:i], name):
+			m.wrong(key, "%q is there twice", name)
+		}
+	}
+	if s.URL != "" && len(s.Fields) == 0 {
+		m.wrong("webhooks.session.fields", "is missing; name the fields that it may fill in, as in [role]")
+	}
+	if s.Cache < time.Second || s.Cache > 24*time.Hour {
+		m.wrong("webhooks.session.cache", "want 1s to 24h")
+	}
+}
+
+// fields are what GET /session tells besides; nil for nothing.
+func (c Config) fields(log *slog.Logger) (*flows.Fields, error) {
+	s := c.Webhooks.Session
+	hook, err := HookConfig{s.URL, s.Secrets}.hook("session")
+	if err != nil || hook == nil && len(c.Session.Fields) == 0 {
+		return nil, err
+	}
+	rules, mistakes := c.rules()
+	if len(mistakes) > 0 {
+		return nil, fmt.Errorf("gate.%s: %s", mistakes[0].Key, mistakes[0].Text)
+	}
+	f := &flows.Fields{Rules: rules, Hook: hook, Names: s.Fields, Keep: s.Cache, Log: log, Now: time.Now}
+	for _, name := range c.Session.Fields {
+		if name != "id" || c.nextAuth() { // elsewhere it is there already
+			f.Own = append(f.Own, name)
+		}
+	}
+	return f, nil
 }
 
 // lists are who may sign in, in the words of package gate; nil for everybody.

@@ -25,13 +25,16 @@ func TestDocumentedMessages(t *testing.T) {
 	r.says(`{"allow":true}`)
 	s := newSite(t, withEvents(t), func(c *Config) {
 		c.Webhooks.SignIn, c.Webhooks.Events = r.config(), []EventHookConfig{r.subscribes("crm")}
+		c.Webhooks.Session = SessionHookConfig{URL: r.URL, Secrets: c.Webhooks.SignIn.Secrets, Fields: []string{"role"}, Cache: time.Minute}
+		c.Session.Fields, c.Gate.Groups = []string{"groups", "providers"}, map[string][]Who{"staff": {{Atom: "@example.org"}}}
 	})
 	b, c := s.browser(), s.browser()
 	b.get(b.answer("google", "1001"))
+	r.says(`{"allow":true,"role":"editor"}`)
+	sent := map[string]bool{moment.ReplaceAllString(strings.TrimSpace(b.get("/auth/session").body), `"a moment"`): true}
 	b.post("/auth/signout")
 	c.post("/auth/signin/email", "email", "ada@example.org")
-	sent := map[string]bool{}
-	for _, m := range r.await(t, 6, 10*time.Second) {
+	for _, m := range r.await(t, 7, 10*time.Second) {
 		sent[moment.ReplaceAllString(m.Raw, `"a moment"`)] = true
 	}
 	raw, err := os.ReadFile("../../../docs/webhooks.md")
@@ -39,7 +42,7 @@ func TestDocumentedMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := strings.Split(string(raw), "```json\n")[1:]
-	if len(blocks) < 6 {
+	if len(blocks) < 8 {
 		t.Errorf("%d messages", len(blocks))
 	}
 	for _, block := range blocks {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -291,5 +292,80 @@ func TestMailRequestTellsNobodyWhoMaySignIn(t *testing.T) {
 	s.newMail("ada@example.org", 1)
 	if n := len(s.mail.Messages()); n != 1 {
 		t.Errorf("%d mails", n)
+	}
+}
+
+// What a service says of people is told under the names that it may fill in, and
+// is asked for once in a while; one that fails takes nothing away, and no time
+// from those who come after.
+func TestSessionFields(t *testing.T) {
+	r := newReceiver(t)
+	var count atomic.Int32
+	dsn := storetest.URL(t)
+	change := func(c *Config) {
+		c.Webhooks.Session = SessionHookConfig{URL: r.URL, Secrets: []Secret{Secret(r.secret)}, Fields: []string{"role", "plan"}, Cache: time.Minute}
+		c.Session.Fields, c.Gate.Groups = []string{"groups", "providers"}, map[string][]Who{"staff": {{Atom: "ada@example.org"}}}
+	}
+	s := newSite(t, dsn, change)
+	r.answers(func(w http.ResponseWriter, _ *http.Request, _ received) {
+		count.Add(1)
+		time.Sleep(50 * time.Millisecond)
+		io.WriteString(w, `{"role":"</script>","plan":{"seats":3},"name":"Eve","email":"eve@example.org","expires":"never","Role":"admin","other":1}`)
+	})
+	b := s.browser()
+	b.get(b.answer("google", "1001"))
+	const want = `{"user":{"name":"Ada Lovelace","email":"ada@example.org","image":"https://lh3.googleusercontent.com/a/abc=s96-c","id":"1","groups":["staff"],"providers":["google"],"role":"\u003c/script\u003e","plan":{"seats":3}},"expires":`
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if p := b.get("/auth/session"); !strings.HasPrefix(p.body, want) {
+				t.Errorf("%s\nwant %s", p.body, want)
+			}
+		})
+	}
+	all.Wait()
+	if n := count.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	other := s.browser()
+	if p := other.get("/auth/session"); p.body != "{}" || count.Load() != 1 {
+		t.Errorf("nobody: %s", p.body)
+	}
+	for name, answer := range map[string]func(w http.ResponseWriter, r *http.Request, m received){
+		"500":    func(w http.ResponseWriter, _ *http.Request, _ received) { w.WriteHeader(500) },
+		"hangs":  func(_ http.ResponseWriter, r *http.Request, _ received) { <-r.Context().Done() },
+		"a list": func(w http.ResponseWriter, _ *http.Request, _ received) { io.WriteString(w, `["role"]`) },
+		"too big": func(w http.ResponseWriter, _ *http.Request, _ received) {
+			io.WriteString(w, `{"role":"`+strings.Repeat("x", 3000)+`"}`)
+		},
+	} {
+		r.answers(answer)
+		r.take()
+		s := newSite(t, dsn, change) // which remembers nothing
+		b := s.browser()
+		b.get(b.answer("google", "1001"))
+		begin := time.Now()
+		for range 3 {
+			if got := b.session(); got.User.ID != "1" {
+				t.Errorf("%s: looks signed out: %+v", name, got)
+			}
+		}
+		if p := b.get("/auth/session"); strings.Contains(p.body, "role") || !strings.Contains(p.body, `"groups":["staff"]`) {
+			t.Errorf("%s: %s", name, p.body)
+		}
+		if took, n := time.Since(begin), len(r.take()); took > 3*time.Second || n != 1 {
+			t.Errorf("%s: asked %d times in %s", name, n, took)
+		}
+	}
+	// With NextAuth's wire format too, where an id is told only if that is wanted.
+	r.says(`{"role":"editor"}`)
+	next := newSite(t, dsn, func(c *Config) {
+		change(c)
+		c.Session.Fields, c.Compat, c.NextAuth.Secret = []string{"id"}, List{nextAuthV3}, sharedSecret
+	})
+	b = next.browser()
+	b.get(b.answer("google", "1001"))
+	if p := b.get("/auth/session"); !strings.HasPrefix(p.body, `{"user":{"name":"Ada Lovelace","email":"ada@example.org","image":"https://lh3.googleusercontent.com/a/abc=s96-c","id":"1","role":"editor"},"accessToken":"`) {
+		t.Errorf("%s", p.body)
 	}
 }

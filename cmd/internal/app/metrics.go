@@ -112,11 +112,18 @@ func (m *metrics) readMail(p *parts) {
 
 func (m *metrics) readHooks(p *parts) {
 	m.countEvents(p.events)
-	if p.admission != nil && p.admission.Hook != nil {
-		const name, help = "gatepost_webhook_answers_total", "What webhooks.sign_in said: allowed, refused, or failed, which lets nobody in either."
-		m.labelled(name, help, "answer", "allowed", func() float64 { return float64(p.admission.Stats().Allowed) })
-		m.labelled(name, help, "answer", "refused", func() float64 { return float64(p.admission.Stats().Refused) })
-		m.labelled(name, help, "answer", "failed", func() float64 { return float64(p.admission.Stats().Failed) })
+	answers := func(webhook, answer string, count func() int64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gatepost_webhook_answers_total", Help: "What webhooks that are asked said: allowed or refused, answered, or failed.",
+			ConstLabels: prometheus.Labels{"webhook": webhook, "answer": answer}}, func() float64 { return float64(count()) }))
+	}
+	if a := p.admission; a != nil && a.Hook != nil {
+		answers("sign_in", "allowed", func() int64 { return a.Stats().Allowed })
+		answers("sign_in", "refused", func() int64 { return a.Stats().Refused })
+		answers("sign_in", "failed", func() int64 { return a.Stats().Failed })
+	}
+	if f := p.fields; f != nil && f.Hook != nil {
+		answers("session", "answered", func() int64 { return f.Stats().Answered })
+		answers("session", "failed", func() int64 { return f.Stats().Failed })
 	}
 }
 

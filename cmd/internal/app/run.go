@@ -75,6 +75,7 @@ type parts struct {
 	sessions  *flows.Sessions
 	upstream  *flows.Upstream  // nil where no provider's tokens are given out
 	admission *flows.Admission // nil where everybody may sign in
+	fields    *flows.Fields    // nil where GET /session tells nothing more
 	events    *flows.Events    // nil where nobody wants to know
 	metrics   *metrics
 	handler   http.Handler
@@ -137,11 +138,14 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	if p.sessions.Signed, err = c.signedSessions(); err != nil {
 		return nil, err
 	}
+	if p.fields, err = c.fields(log); err != nil {
+		return nil, err
+	}
 	p.metrics = newMetrics(p)
 	w := web.Config{
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
 		SiteName: c.Pages.SiteName, Logo: c.Pages.Logo, Stylesheet: c.Pages.Stylesheet, Contact: c.Pages.Contact, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
-		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Log: log, Observe: p.metrics.observe,
+		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Fields: p.fields, Log: log, Observe: p.metrics.observe,
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Admission: p.admission, Now: time.Now},
 	}
 	if c.nextAuth() {
