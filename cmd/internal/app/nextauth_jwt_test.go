@@ -297,6 +297,33 @@ func TestSignOutEverywhereVoidsSignedCookies(t *testing.T) {
 	}
 }
 
+// L-5: who takes an account off has reason to, and their other browsers go with
+// it, those that have not been here yet among them.
+func TestUnlinkVoidsSignedCookies(t *testing.T) {
+	s, site := besideJWT(t, nil)
+	id := site.user("Alice", "alice@example.test")
+	site.account(id, "google", "1")
+	site.account(id, "github", "2")
+	fresh, _ := given(s.sessionOf(signed(t, id, "alice@example.test", time.Hour)))
+	exchanged, never := signed(t, id, "alice@example.test", 2*time.Hour), signed(t, id, "alice@example.test", 3*time.Hour)
+	if s.checkFor(exchanged) != http.StatusOK {
+		t.Fatal("before")
+	}
+	account := site.sql("SELECT id FROM accounts WHERE provider = 'github'")[0]
+	p := s.browser().with(site.csrfCookie(sharedToken)+"; next-auth.session-token="+fresh, http.MethodPost, "/auth/account/unlink", "csrfToken", sharedToken, "id", account)
+	if p.status != http.StatusFound || len(site.sql("SELECT id FROM accounts")) != 1 {
+		t.Fatalf("%d %s", p.status, p.location)
+	}
+	for name, c := range map[string]string{"exchanged": exchanged, "never seen": never} {
+		if status := s.checkFor(c); status != http.StatusUnauthorized {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+	if s.checkFor(fresh) != http.StatusOK {
+		t.Error("this browser is signed out")
+	}
+}
+
 // configOf is what the administrator's commands have beside s.
 func configOf(s *site, v v3) Config {
 	c := Default()
@@ -375,6 +402,24 @@ func TestSessionOfSignedCookie(t *testing.T) {
 	}
 	if rows := site.sql("SELECT user_id::text || ' ' || (access_token = $1)::text FROM sessions", got.AccessToken); len(rows) != 1 || rows[0] != id+" true" {
 		t.Errorf("%v", rows)
+	}
+}
+
+// A PKCE cookie is made with the same keys, wherever sessions are.
+func TestCodeVerifierBySiteKeys(t *testing.T) {
+	const own = "a secret for the site's tokens alone"
+	s, site := beside(t, func(c *Config) { c.NextAuth.JWT.Secret = own })
+	s.idp.Lenient = true
+	for secret, want := range map[string]string{own: "/inside", sharedSecret: "reason=attempt_expired"} {
+		b, callback := site.begunAt(s, "github", "1002", verifier64)
+		tokens, err := nextauth.New(nextauth.Options{Secret: secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.giveCookie("next-auth.pkce.code_verifier", tokens.EncodeVerifier(verifier64, time.Now()))
+		if p := b.get(callback); !strings.Contains(p.location, want) {
+			t.Errorf("%d %s, want %s", p.status, p.location, want)
+		}
 	}
 }
 

@@ -149,7 +149,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Admission: p.admission, Now: time.Now},
 	}
 	if c.nextAuth() {
-		tokens, err := nextauth.New(nextauth.Options{Secret: string(c.NextAuth.Secret)})
+		tokens, err := c.NextAuth.tokens()
 		if err != nil {
 			return nil, err
 		}
