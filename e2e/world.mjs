@@ -98,7 +98,7 @@ export async function mailSink() {
         buffer = buffer.slice(end + (data ? 5 : 2));
         if (data) {
           data = false;
-          mail.text = /text\/plain[^]*?\r\n\r\n([^]*?)\r\n--/.exec(line)[1].replace(/=\r\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+          mail.text = /text\/plain[^]*?\r\n\r\n([^]*?)\r\n--/.exec(line)[1].replace(/^\.\./gm, '.').replace(/=\r\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
           (waiting.shift() ?? ((m) => mails.push(m)))(mail);
           say('250 ok');
         } else if (/^RCPT/i.test(line)) {

@@ -7,7 +7,7 @@
 //   SECRET    NextAuth's
 //   DATABASE  TypeORM's options as JSON
 //   IDP       where a provider is in its place that answers like it
-//   ISSUER    the OpenID provider, as «work»; by default its own, as «idp»
+//   ISSUER    the OpenID provider, as «work», and with PKCE as «strict»; by default its own, as «idp»
 //   SMTP      where mail goes, as smtp://127.0.0.1:2525; printed by default
 //   TABLES    documented: NextAuth's own model override, for the documented names
 //   OPTIONS   further options of NextAuth's, as JSON
@@ -33,6 +33,7 @@ const work = {
   accessTokenUrl: `${ISSUER}/token`, authorizationUrl: `${ISSUER}/auth?response_type=code`, profileUrl: `${ISSUER}/me`,
   profile: (p) => ({ id: p.sub, name: p.name, email: p.email, image: p.picture }),
 };
+const strict = { ...work, id: 'strict', name: 'Strict', protection: ['state', 'pkce'] };
 const printed = { sendVerificationRequest: async ({ url }) => console.log(`mail ${url}`) };
 const mail = Providers.Email({ server: SMTP ?? '', from: 'Site <sign-in@site.example>', ...(SMTP ? {} : printed) });
 
@@ -48,7 +49,7 @@ function documented() {
 
 const database = JSON.parse(DATABASE);
 const options = {
-  providers: [ISSUER ? work : idp, mail], secret: SECRET, ...JSON.parse(OPTIONS),
+  providers: [...(ISSUER ? [work, strict] : [idp]), mail], secret: SECRET, ...JSON.parse(OPTIONS),
   ...(TABLES === 'documented' ? { adapter: Adapters.TypeORM.Adapter(database, { models: documented() }) } : { database }),
 };
 

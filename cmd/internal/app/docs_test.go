@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatepost/gatepost/store/storetest"
 )
@@ -152,5 +153,18 @@ console.log([token, again === token, refused.status, refused.reason, refused.url
 	token, rest, _ := strings.Cut(strings.TrimSpace(out), " ")
 	if out != "" && (!s.works("github", token) || rest != "true 401 session_required "+s.URL+"/auth/signin?callbackUrl="+url.QueryEscape(s.URL+"/")) {
 		t.Errorf("JavaScript: %s", out)
+	}
+}
+
+// The configuration of the way from NextAuth needs nothing but its variables.
+func TestDocumentedNextAuth(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gatepost.yaml")
+	if err := os.WriteFile(file, []byte(snippet(t, "nextauth.md", "yaml")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secret := strings.Repeat("k", 40)
+	c, err := Load(file, []string{"NEXTAUTH_SECRET=" + secret, "GATEPOST_KEY=" + secret, "DATABASE_URL=postgres://localhost/x", "SMTP_PASSWORD=x", "GITHUB_SECRET=x"})
+	if err != nil || !c.nextAuth() || c.BasePath != "/api/auth" || c.Mail.LinkTTL != 24*time.Hour {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
