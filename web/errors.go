@@ -18,7 +18,7 @@ import (
 var retryable = map[flows.Code]bool{
 	flows.Signin: true, flows.OAuthSignin: true, flows.OAuthCallback: true, flows.OAuthCreateAccount: true,
 	flows.EmailCreateAccount: true, flows.Callback: true, flows.OAuthAccountNotLinked: true,
-	flows.EmailSignin: true, flows.SessionRequired: true,
+	flows.EmailSignin: true, flows.SessionRequired: true, "CredentialsSignin": true,
 }
 
 // handleError is the one place where an error becomes an answer. The cause goes
@@ -209,11 +209,17 @@ func (s *server) showProblem(c echo.Context, p problem) error {
 // (security P-4).
 func (s *server) errorPage(c echo.Context) error {
 	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	if s.NextAuth != nil {
+		code = codeAnyCase(code)
+	}
 	if retryable[flows.Code(code)] && reason != flows.ReasonLastWayIn { // whose remedy is on the account page
 		return s.redirect(c, s.url("/signin", c.QueryParams()))
 	}
 	p := problemFor(s.language(c), code, reason)
 	p.RequestID = requestID(c)
+	if s.NextAuth != nil && p.Reason == "" {
+		p.Status = http.StatusOK // no error of the contract's
+	}
 	return s.showProblem(c, p)
 }
 

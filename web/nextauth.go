@@ -71,3 +71,13 @@ func (s *server) verifier(c echo.Context) (string, error) {
 	}
 	return verifier, nil
 }
+
+// codeAnyCase reads those codes in any case that NextAuth's error page does.
+func codeAnyCase(code string) string {
+	for _, known := range []flows.Code{flows.Configuration, flows.AccessDenied, flows.Verification} {
+		if strings.EqualFold(code, string(known)) {
+			return string(known)
+		}
+	}
+	return code
+}

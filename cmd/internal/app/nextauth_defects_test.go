@@ -152,3 +152,19 @@ func TestMalformedBearer(t *testing.T) {
 		}
 	}
 }
+
+// nextauth-v3 §13: what /error answers to each code.
+func TestErrorPagesOfNextAuth(t *testing.T) {
+	s, _ := beside(t, nil)
+	for code, want := range map[string]int{"Configuration": 500, "AccessDenied": 403, "Verification": 403, "accessdenied": 403, "VERIFICATION": 403, "": 200, "whatever": 200, "constructor": 200} {
+		if p := s.browser().get("/auth/error?error=" + code); p.status != want {
+			t.Errorf("%q: %d, want %d", code, p.status, want)
+		}
+	}
+	for _, code := range []string{"Signin", "OAuthSignin", "OAuthCallback", "OAuthCreateAccount", "EmailCreateAccount", "Callback", "OAuthAccountNotLinked", "EmailSignin", "CredentialsSignin"} {
+		p := s.browser().get("/auth/error?error=" + code)
+		if p.status != http.StatusFound || p.location != s.URL+"/auth/signin?error="+code || s.browser().get(p.location).status != http.StatusOK {
+			t.Errorf("%s: %d %s", code, p.status, p.location)
+		}
+	}
+}
