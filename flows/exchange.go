@@ -43,6 +43,13 @@ type knownCookie struct {
 // again, which costs as much as many checks, and a statement.
 const maxKnown = 10_000
 
+// longAgo is how long before its cookie's date an exchanged session counts as
+// begun. When somebody signed in no cookie says: NextAuth dates it anew whenever
+// a page asks for the session. It must not pass for a moment ago, which linking
+// an account and making an access token want (LinkingTTL), or whoever found a
+// cookie could make themselves a key for months of it.
+const longAgo = 2 * LinkingTTL
+
 // Purposes of what derives from a cookie.
 const (
 	purposeExchanged = "exchanged session" // its session token
@@ -56,7 +63,7 @@ func (g *SignedSessions) read(cookie SessionToken) (c store.SignedCookie, token 
 		return c, "", false
 	}
 	id, email, ok := claimant(claims)
-	c = store.SignedCookie{Mark: g.Tokens.MAC(purposeMark, signed.Signed), UserID: id, Email: email, Issued: signed.IssuedAt, Ends: signed.Ends}
+	c = store.SignedCookie{Mark: g.Tokens.MAC(purposeMark, signed.Signed), UserID: id, Email: email, Issued: signed.IssuedAt, Ends: signed.Ends, Since: signed.IssuedAt.Add(-longAgo)}
 	return c, SessionToken(g.Tokens.MAC(purposeExchanged, signed.Signed)), ok
 }
 

@@ -18,6 +18,7 @@ type SignedCookie struct {
 	UserID       int32
 	Email        string // which that user must have
 	Issued, Ends time.Time
+	Since        time.Time // when the session counts as begun
 }
 
 // exchanged is what rows that mark cookies have as identifier. It is no address,
@@ -36,7 +37,7 @@ const afterEnd = 24 * time.Hour
 // begins.SessionToken derives from c, so that everybody who presents c means the
 // same session.
 func (s *Store) Exchange(ctx context.Context, c SignedCookie, begins NewSession) (out SignedIn, err error) {
-	args := append(sessionArgs(begins), exchanged+":"+c.Mark, c.UserID, c.Email, c.Issued, c.Ends, afterEnd.Seconds(), exchanged, voidToken(c.UserID))
+	args := append(sessionArgs(begins), exchanged+":"+c.Mark, c.UserID, c.Email, c.Issued, c.Ends, afterEnd.Seconds(), exchanged, voidToken(c.UserID), c.Since)
 	err = s.signIn(ctx, "exchange", begins, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
 		err := conn.QueryRow(ctx, `
@@ -52,7 +53,12 @@ func (s *Store) Exchange(ctx context.Context, c SignedCookie, begins NewSession)
 		ON CONFLICT (token) DO NOTHING RETURNING id
 	), who AS (
 		SELECT claimed.id AS user_id FROM claimed, marked
-	)`+beginSession+`
+	), begun AS (
+		INSERT INTO sessions (user_id, expires, session_token, access_token, created_at)
+		SELECT user_id, least(now() + $4::float8 * interval '1 second', $15::timestamptz + $5::float8 * interval '1 second'),
+			$1::varchar, lpad(user_id::text, 10, '0') || substr($2::varchar, 11), $15::timestamptz FROM who
+		RETURNING id, user_id, expires, session_token, access_token, created_at, updated_at
+	)`+surplus+endSurplus+told+`
 	SELECT u.id, coalesce(u.name, ''), coalesce(u.email, ''), u.email_verified, coalesce(u.image, ''), u.created_at, u.updated_at, b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN users u ON u.id = b.user_id`, args...).Scan(n.into()...)
 		out = n.signedIn()

@@ -15,7 +15,7 @@ import (
 
 // signed is a cookie of user 1 that was made an hour ago and ends in a month.
 func signed(name string) store.SignedCookie {
-	return store.SignedCookie{Mark: name, UserID: 1, Email: "ada@example.org", Issued: time.Now().Add(-time.Hour), Ends: time.Now().Add(30 * 24 * time.Hour)}
+	return store.SignedCookie{Mark: name, UserID: 1, Email: "ada@example.org", Issued: time.Now().Add(-time.Hour), Ends: time.Now().Add(30 * 24 * time.Hour), Since: time.Now().Add(-time.Hour)}
 }
 
 const ada = "INSERT INTO users (name, email) VALUES ('Ada', 'ada@example.org')"
@@ -53,6 +53,9 @@ func TestExchangeOnce(t *testing.T) {
 	left := query[time.Duration](t, url, "SELECT expires - now() FROM sessions")
 	if left < lifetimes.Idle-time.Minute || left > lifetimes.Idle {
 		t.Errorf("the session has %s, want %s", left, lifetimes.Idle)
+	}
+	if age := query[time.Duration](t, url, "SELECT now() - created_at FROM sessions"); age < time.Hour || age > time.Hour+time.Minute {
+		t.Errorf("the session counts as begun %s ago", age)
 	}
 	if err := s.EndSession(t.Context(), "session of the cookie"); err != nil {
 		t.Fatal(err)
@@ -108,7 +111,7 @@ func TestExchangeTellsWhoseItIs(t *testing.T) {
 		{"part of the address", 1, "ada@example.or_", time.Hour, store.ErrNotFound},
 		{"over by the database's clock", 1, "ada@example.org", -time.Second, store.ErrNotFound},
 	} {
-		c := store.SignedCookie{Mark: fmt.Sprint(i), UserID: tt.id, Email: tt.email, Issued: time.Now(), Ends: time.Now().Add(tt.ends)}
+		c := store.SignedCookie{Mark: fmt.Sprint(i), UserID: tt.id, Email: tt.email, Issued: time.Now(), Ends: time.Now().Add(tt.ends), Since: time.Now()}
 		in, err := s.Exchange(t.Context(), c, newSession(tt.name))
 		if !errors.Is(err, tt.want) || (in.User.ID != 0) != (tt.want == nil) || tt.want == nil && in.User.ID != tt.id {
 			t.Errorf("%s: user %d, %v; want %v", tt.name, in.User.ID, err, tt.want)
@@ -194,5 +197,22 @@ func TestVoidSignedCookies(t *testing.T) {
 	}
 	if n := query[int](t, url, "SELECT count(*) FROM verification_tokens WHERE token LIKE '%user:%'"); n != 1 {
 		t.Errorf("%d rows void one user's cookies", n)
+	}
+}
+
+// The absolute end counts from when the session is said to have begun.
+func TestExchangeEndsAbsolutely(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	exec(t, url, ada)
+	c := signed("old")
+	c.Since = time.Now().Add(-89 * 24 * time.Hour)
+	if in, err := s.Exchange(t.Context(), c, newSession("old")); err != nil || time.Until(in.Session.Expires) > 24*time.Hour {
+		t.Errorf("%v, until %s", err, in.Session.Expires)
+	}
+	c = signed("older")
+	c.Since = time.Now().Add(-91 * 24 * time.Hour)
+	if in, err := s.Exchange(t.Context(), c, newSession("older")); err == nil && time.Until(in.Session.Expires) > 0 {
+		t.Errorf("it lives until %s", in.Session.Expires)
 	}
 }

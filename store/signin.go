@@ -59,9 +59,10 @@ const (
 	told = `, told AS (
 		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended
 	)`
-	beginSession = begun + surplus + `, ended AS (
+	endSurplus = `, ended AS (
 		DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM replaced UNION ALL SELECT id FROM surplus)) RETURNING session_token
-	)` + told
+	)`
+	beginSession = begun + surplus + endSurplus + told
 )
 
 func sessionArgs(n NewSession) []any {

@@ -324,6 +324,23 @@ func TestUnlinkVoidsSignedCookies(t *testing.T) {
 	}
 }
 
+// When somebody signed in a cookie does not say, so that what wants a sign-in of
+// a moment ago refuses: whoever has found a cookie makes no key of it.
+func TestSignedCookieIsNoRecentSignIn(t *testing.T) {
+	s, site := besideJWT(t, func(c *Config) { c.Gate.AccessTokens.Allow = &Who{Atom: "signed-in"} })
+	id := site.user("Alice", "alice@example.test")
+	for _, ago := range []time.Duration{-30 * time.Second, 0, time.Hour} {
+		cookie, _ := given(s.sessionOf(signed(t, id, "alice@example.test", ago)))
+		p := s.browser().with(site.csrfCookie(sharedToken)+"; next-auth.session-token="+cookie, http.MethodPost, "/auth/account/tokens", "csrfToken", sharedToken, "name", "backup", "days", "7")
+		if !strings.Contains(p.location, "reason=session_too_old") {
+			t.Errorf("signed %s ago: %d %s", ago, p.status, p.location)
+		}
+	}
+	if n := site.sql("SELECT count(*)::text FROM sessions WHERE created_at > now() - interval '15 minutes' OR session_token LIKE 'api:%'"); n[0] != "0" {
+		t.Errorf("%s sessions pass for new", n[0])
+	}
+}
+
 // configOf is what the administrator's commands have beside s.
 func configOf(s *site, v v3) Config {
 	c := Default()
