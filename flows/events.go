@@ -223,10 +223,10 @@ func (c *courier) notTold(ctx context.Context, e store.Event, why error) error {
 	if givenUp {
 		c.givenUp.Add(1)
 		c.events.Log.Error("event given up; «gatepost webhooks retry» has it tried again", attrs...)
-	} else {
-		c.events.Log.Warn("event not told", attrs...)
+		return c.events.Store.GiveUpEvent(ctx, e.ID, shortened(why))
 	}
-	return c.events.Store.EventNotTold(ctx, e.ID, retryAfter(e.Attempts), givenUp, shortened(why))
+	c.events.Log.Warn("event not told", attrs...)
+	return c.events.Store.EventNotTold(ctx, e.ID, retryAfter(e.Attempts), shortened(why))
 }
 
 // retryAfter is how long to wait after so many attempts: twice as long each time,

@@ -151,20 +151,42 @@ func (s *Store) ClaimEvents(ctx context.Context, hook string, most int, lease ti
 	return events, err
 }
 
+// While an event of a user waits to be tried again, the user's later ones are not
+// due before it: whoever claims would read all of them again and again, and find
+// that none may be told. When it is out of the way, the next is due at once.
+const nextIsDue = `
+	UPDATE gatepost.outbox o SET due = least(o.due, now()) FROM gone
+	WHERE o.id = (SELECT min(id) FROM gatepost.outbox n WHERE n.schema = gone.schema AND n.hook = gone.hook AND n.user_id = gone.user_id AND n.id > gone.id AND NOT n.given_up)`
+
 // EventTold forgets an event that has arrived.
 func (s *Store) EventTold(ctx context.Context, id int64) error {
 	return s.do(ctx, "event told", func(ctx context.Context) error {
-		_, err := s.pool.Exec(ctx, "DELETE FROM gatepost.outbox WHERE id = $1", id)
+		_, err := s.pool.Exec(ctx, `
+	WITH gone AS (DELETE FROM gatepost.outbox WHERE id = $1 RETURNING id, schema, hook, user_id)`+nextIsDue, id)
 		return err
 	})
 }
 
-// EventNotTold keeps an event that has not arrived: until it is tried again after
-// wait, or, given up, for whoever looks into it. why is for them too.
-func (s *Store) EventNotTold(ctx context.Context, id int64, wait time.Duration, givenUp bool, why string) error {
+// EventNotTold has an event that has not arrived be tried again after wait. why
+// is for whoever looks into it.
+func (s *Store) EventNotTold(ctx context.Context, id int64, wait time.Duration, why string) error {
 	return s.do(ctx, "event not told", func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `
-	UPDATE gatepost.outbox SET due = now() + $2::float8 * interval '1 second', given_up = $3, failure = $4 WHERE id = $1`, id, wait.Seconds(), givenUp, why)
+	WITH failed AS (
+		UPDATE gatepost.outbox SET due = now() + $2::float8 * interval '1 second', failure = $3 WHERE id = $1 RETURNING id, schema, hook, user_id, due
+	)
+	UPDATE gatepost.outbox o SET due = failed.due FROM failed
+	WHERE o.schema = failed.schema AND o.hook = failed.hook AND o.user_id = failed.user_id AND o.id > failed.id AND o.due < failed.due AND NOT o.given_up`,
+			id, wait.Seconds(), why)
+		return err
+	})
+}
+
+// GiveUpEvent keeps an event that is not tried again, for whoever looks into it.
+func (s *Store) GiveUpEvent(ctx context.Context, id int64, why string) error {
+	return s.do(ctx, "give up event", func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, `
+	WITH gone AS (UPDATE gatepost.outbox SET given_up = true, failure = $2 WHERE id = $1 RETURNING id, schema, hook, user_id)`+nextIsDue, id, why)
 		return err
 	})
 }
@@ -175,7 +197,7 @@ type EventsHeld struct {
 	Waiting int
 	GivenUp int
 	Oldest  *time.Time // of those that wait
-	Failure string     // of the last that was tried in vain
+	Failure string     // of one that was tried in vain
 }
 
 // EventsHeld says what is held for each service, also for those that are
@@ -184,7 +206,7 @@ func (s *Store) EventsHeld(ctx context.Context) (held []EventsHeld, err error) {
 	err = s.do(ctx, "events held", func(ctx context.Context) error {
 		rows, _ := s.pool.Query(ctx, `
 	SELECT hook, count(*) FILTER (WHERE NOT given_up), count(*) FILTER (WHERE given_up), min(created_at) FILTER (WHERE NOT given_up),
-		coalesce((array_agg(failure ORDER BY due DESC) FILTER (WHERE failure <> ''))[1], '')
+		max(failure)
 	FROM gatepost.outbox WHERE schema = $1 GROUP BY hook ORDER BY hook`, s.outbox.schema)
 		held, err = pgx.CollectRows(rows, pgx.RowToStructByPos[EventsHeld])
 		return err

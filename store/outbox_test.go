@@ -260,7 +260,7 @@ func TestClaimingEvents(t *testing.T) {
 	}
 
 	// One that has not arrived holds back the same user's, and no other's.
-	if err := errors.Join(s.EventNotTold(t.Context(), second[0].ID, time.Hour, false, "it answered 500"), s.EventTold(t.Context(), second[1].ID)); err != nil {
+	if err := errors.Join(s.EventNotTold(t.Context(), second[0].ID, time.Hour, "it answered 500"), s.EventTold(t.Context(), second[1].ID)); err != nil {
 		t.Fatal(err)
 	}
 	for n := range users {
@@ -276,7 +276,7 @@ func TestClaimingEvents(t *testing.T) {
 		t.Errorf("%+v %v", held, err)
 	}
 	// Given up, it lets the later ones go.
-	if err := s.EventNotTold(t.Context(), second[0].ID, 0, true, "it answered 410"); err != nil {
+	if err := s.GiveUpEvent(t.Context(), second[0].ID, "it answered 410"); err != nil {
 		t.Fatal(err)
 	}
 	if got := claimed(t, s, "crm"); len(got) != 1 {
@@ -294,6 +294,53 @@ func TestClaimingEvents(t *testing.T) {
 	exec(t, url, "UPDATE gatepost.outbox SET since = now() - interval '31 days'")
 	if n, err := s.SweepEvents(t.Context(), 30*24*time.Hour, 1000); err != nil || n != users {
 		t.Errorf("swept %d, %v", n, err)
+	}
+}
+
+// A service that is down for long does not make claiming slow, and what waited
+// for a user's first event is told right after it.
+func TestClaimingFromABacklog(t *testing.T) {
+	url := storetest.URL(t)
+	s := withOutbox(t, store.Options{URL: url, Events: allEvents})
+	const users, each = 200, 200
+	exec(t, url, `INSERT INTO gatepost.outbox (schema, hook, message, event, user_id, data, due)
+		SELECT 'public', 'crm', 'msg_' || n, 'signIn', n % $1::int, '{}', now() - interval '1 minute' FROM generate_series(0, $1::int * $2::int - 1) n`, users, each)
+	exec(t, url, "ANALYZE gatepost.outbox")
+	heads := map[int64]bool{}
+	var first store.Event
+	for len(heads) < users {
+		events, err := s.ClaimEvents(t.Context(), "crm", 8, time.Minute)
+		if err != nil || len(events) == 0 {
+			t.Fatal(len(heads), err)
+		}
+		for _, e := range events {
+			if first.ID == 0 {
+				first = e
+			}
+			heads[e.ID] = true
+			if err := s.EventNotTold(t.Context(), e.ID, time.Hour, "it answered 500"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	begin := time.Now()
+	for range 20 {
+		if events, err := s.ClaimEvents(t.Context(), "crm", 8, time.Minute); err != nil || len(events) > 0 {
+			t.Fatal(events, err)
+		}
+	}
+	if took := time.Since(begin) / 20; took > 30*time.Millisecond {
+		t.Errorf("claiming nothing of %d events takes %s", users*each, took)
+	}
+	for n := range 3 {
+		if err := s.EventTold(t.Context(), first.ID); err != nil {
+			t.Fatal(err)
+		}
+		next, err := s.ClaimEvents(t.Context(), "crm", 8, time.Minute)
+		if err != nil || len(next) != 1 || next[0].ID != first.ID+users {
+			t.Fatalf("after %d: %v %v", n+1, next, err)
+		}
+		first = next[0]
 	}
 }
 

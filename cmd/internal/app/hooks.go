@@ -308,7 +308,7 @@ func ListEvents(ctx context.Context, s *store.Store, out io.Writer) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "WEBHOOK\tWAITING\tOLDEST\tGIVEN UP\tLAST FAILURE")
+	fmt.Fprintln(table, "WEBHOOK\tWAITING\tOLDEST\tGIVEN UP\tFAILURE")
 	for _, h := range held {
 		oldest, failure := "-", "-"
 		if h.Oldest != nil {
