@@ -81,6 +81,7 @@ func TestCommands(t *testing.T) {
 		{used, "sessions list 2", 0, "user 2 has no sessions"},
 		{used, "sessions list 1", 0, "SESSION  SINCE              USED               UNTIL\n1        2026-02-03 04:05Z  2026-02-03 04:06Z  2099-01-01 "},
 		{used, "sessions list one", 2, "32 bit int"},
+		{used, "webhooks list", 1, "there is no gatepost.outbox; run «gatepost migrate», which creates it where webhooks.events is set"},
 		{used, "sessions end 1", 0, "sessions of user 1 ended: 1\n"},
 		{used, "health --url http://127.0.0.1:1/healthz", 1, "connection refused"},
 		{used, "health --url unix:/no/such.sock", 1, "no such file"},

@@ -68,9 +68,20 @@ func (s *site) waits(t *testing.T) (waiting, givenUp int) {
 // What people do through the pages and the command is told, in order, signed,
 // and without a token.
 func TestEventsOfAVisit(t *testing.T) {
+	t.Run("ours", func(t *testing.T) { visit(t, nil) })
+	t.Run("beside NextAuth", func(t *testing.T) {
+		visit(t, func(c *Config) { c.Compat, c.NextAuth.Secret = List{nextAuthV3}, sharedSecret })
+	})
+}
+
+func visit(t *testing.T, mode func(*Config)) {
+	t.Helper()
 	all, some := newReceiver(t), newReceiver(t)
 	s := newSite(t, withEvents(t), func(c *Config) {
 		c.Webhooks.Events = []EventHookConfig{all.subscribes("all"), some.subscribes("some", "signOut", "createUser")}
+		if mode != nil {
+			mode(c)
+		}
 	})
 	b, other, third := s.browser(), s.browser(), s.browser()
 	b.get(b.answer("google", "1001"))
