@@ -1,11 +1,20 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/gatepost/gatepost/store"
 )
+
+// askAgain is how long a handler may wait for a database that did not answer a
+// moment ago.
+const askAgain = 100 * time.Millisecond
 
 // exchanged gives a browser that comes with a signed cookie of the NextAuth site
 // the session that it stands for, and its cookie. Where that fails the handler
@@ -20,10 +29,20 @@ func (s *server) exchanged(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		presented := s.cookies.session(c)
 		token, err := s.Sessions.Exchange(r.Context(), presented)
-		if err != nil || token == presented {
+		if err == nil && token == presented {
 			return next(c)
 		}
-		_, session, err := s.Sessions.Current(r.Context(), token)
+		var session store.Session
+		if err == nil {
+			_, session, err = s.Sessions.Current(r.Context(), token)
+		}
+		if errors.Is(err, store.ErrUnavailable) {
+			// The database has had its time: whoever waits for the handler is to
+			// be told within 3 s (security X-10).
+			ctx, cancel := context.WithTimeout(r.Context(), askAgain)
+			defer cancel()
+			c.SetRequest(r.WithContext(ctx))
+		}
 		if err != nil {
 			return next(c)
 		}

@@ -392,6 +392,36 @@ func TestSignedCookieWithoutDatabase(t *testing.T) {
 	}
 }
 
+// a database that hangs keeps nobody waiting for longer than others, though
+// it is asked once more for such a cookie.
+func TestSignedCookieWithHangingDatabase(t *testing.T) {
+	s, site := besideJWT(t, nil)
+	old := signed(t, site.user("Alice", "alice@example.test"), "alice@example.test", time.Hour)
+	known := signed(t, "1", "alice@example.test", 2*time.Hour)
+	if s.checkFor(known) != http.StatusOK {
+		t.Fatal("before")
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		site.sql("DO $$ BEGIN LOCK TABLE sessions, verification_tokens IN ACCESS EXCLUSIVE MODE; PERFORM pg_sleep(5); END $$")
+	})
+	for len(site.sql("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'verification_tokens'::regclass")) == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, cookie := range []string{old, known} {
+		for path, want := range map[string]int{"/auth/session": http.StatusServiceUnavailable, "/auth/account": http.StatusServiceUnavailable, "/auth/signin": http.StatusOK} {
+			wg.Go(func() {
+				start := time.Now()
+				p := s.browser().with("next-auth.session-token="+cookie, http.MethodGet, path)
+				if took := time.Since(start); p.status != want || took > 3*time.Second {
+					t.Errorf("%s: %d after %s, want %d within 3 s", path, p.status, took, want)
+				}
+			})
+		}
+	}
+}
+
 // Where sessions are in the database, no signed cookie is one, whoever made it.
 func TestSignedCookieBesideDatabaseSessions(t *testing.T) {
 	s, site := besideJWT(t, func(c *Config) { c.NextAuth.Sessions = databaseSessions })
