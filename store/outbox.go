@@ -67,10 +67,11 @@ func newOutbox(schema string, subscriptions []Subscription) *outbox {
 	o.byAccount = write(`
 			SELECT 1, 'createUser', m.id, ` + userJSON("m", "m.email_verified") + ` FROM made m
 			UNION ALL SELECT 2, 'linkAccount', m.id, json_build_object('user', ` + userJSON("m", "m.email_verified") + `, 'providerAccount', ` + accountJSON + `) FROM made m, linked
+			UNION ALL SELECT 2, 'updateUser', p.id, ` + userJSON("p", "p.email_verified") + ` FROM proven p
 			UNION ALL SELECT 3, 'signIn', u.id, json_build_object('user', ` + userJSON("u", "u.email_verified") + `, 'account', ` + accountJSON + `, 'isNewUser', EXISTS (SELECT FROM made))
 			FROM begun b JOIN (
 				SELECT id, name, email, email_verified, image FROM made
-				UNION ALL SELECT id, name, email, email_verified, image FROM users WHERE id IN (SELECT user_id FROM begun)
+				UNION ALL SELECT id, name, email, coalesce(email_verified, (SELECT email_verified FROM proven)), image FROM users WHERE id IN (SELECT user_id FROM begun)
 			) u ON u.id = b.user_id`)
 	o.byLinking = write(`
 			SELECT 1, 'linkAccount', t.id, json_build_object('user', ` + userJSON("t", "t.email_verified") + `, 'providerAccount', ` + accountJSON + `) FROM target t JOIN linked l ON l.user_id = t.id

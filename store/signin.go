@@ -25,6 +25,8 @@ type OAuthSignIn struct {
 	User    User // Name, Image, and Email only when it is proven
 	Session NewSession
 	LinkTo  int32 // the user who asked to link the account; 0 is a sign-in
+	// Believed are providers that only hand out addresses that they have proven.
+	Believed []string
 }
 
 // The parts that every statement that begins a session shares. They read from
@@ -75,13 +77,16 @@ func sessionArgs(n NewSession) []any {
 // SignedIn.User.ID is 0 and Facts say what is known.
 //
 // A known account gets the new tokens and keeps its refresh token if none came.
-// One whose user is gone belongs to nobody and gives way to a new one.
+// One whose user is gone belongs to nobody and gives way to a new one. Where the
+// owner has User.Email and nobody had proven it, as in NextAuth, it counts as
+// proven from now on: unless the user has an account of a provider that is not
+// Believed, which may be somebody else's who named the address (security L-4).
 // Of concurrent first sign-ins of one identity one creates the user, and the
 // others, retried, sign in as its owner.
 func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out SignedIn, f Facts, err error) {
 	a := in.Account
 	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
-		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, in.User.Name, in.User.Email, in.User.Image, in.LinkTo)
+		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, in.User.Name, in.User.Email, in.User.Image, in.LinkTo, in.Believed)
 	err = s.signIn(ctx, "sign in by account", in.Session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		out, f = SignedIn{}, Facts{}
 		var current, namesake, owner *int32
@@ -112,6 +117,11 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 			access_token_expires = $13::timestamptz, updated_at = now()
 		WHERE $17::int = 0 AND compound_id = $7::varchar AND EXISTS (SELECT FROM owner)
 		RETURNING id
+	), proven AS (
+		UPDATE users u SET email_verified = now(), updated_at = now() FROM owner
+		WHERE $17::int = 0 AND u.id = owner.id AND u.email_verified IS NULL AND $15::varchar <> '' AND u.email = $15::varchar
+			AND NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = u.id AND a.compound_id <> $7::varchar AND a.provider <> ALL(coalesce($18::varchar[], '{}')))
+		RETURNING u.id, u.name, u.email, u.email_verified, u.image, u.updated_at
 	), who AS (
 		SELECT id AS user_id FROM made UNION ALL SELECT id FROM owner WHERE $17::int = 0
 	)`+beginSession+s.outbox.byAccount+`
@@ -123,7 +133,8 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 	LEFT JOIN LATERAL (
 		SELECT id, coalesce(name, ''), coalesce(email, ''), email_verified, coalesce(image, ''), created_at, updated_at FROM made
 		UNION ALL
-		SELECT id, coalesce(name, ''), coalesce(email, ''), email_verified, coalesce(image, ''), created_at, updated_at FROM users WHERE id = b.user_id
+		SELECT id, coalesce(name, ''), coalesce(email, ''), coalesce(email_verified, (SELECT email_verified FROM proven)), coalesce(image, ''),
+			created_at, coalesce((SELECT updated_at FROM proven), updated_at) FROM users WHERE id = b.user_id
 	) u ON true`, args...)
 		var n nullableSignedIn
 		if err := row.Scan(append([]any{&owner, &current, &since, &namesake, &verified, &created}, n.into()...)...); err != nil {

@@ -389,6 +389,52 @@ func TestFacts(t *testing.T) {
 	}
 }
 
+// L-4 at a provider that vouches for the address of a user that nobody had
+// proven, as all of NextAuth's are: it is proven from now on, unless somebody else
+// may have named it. Nothing is taken away.
+func TestAccountProvesAddress(t *testing.T) {
+	for _, tt := range []struct {
+		name, column, vouched, other string
+		believed                     []string
+		proven                       bool
+	}{
+		{"its only account", "ada@example.org", "ada@example.org", "", nil, true},
+		{"another account", "ada@example.org", "ada@example.org", "elsewhere", []string{"github"}, false},
+		{"another account, nobody is believed", "ada@example.org", "ada@example.org", "github", nil, false},
+		{"another account, of a believed provider", "ada@example.org", "ada@example.org", "github", []string{"github"}, true},
+		{"nothing vouched for", "ada@example.org", "", "", nil, false},
+		{"another address", "ada@example.org", "eve@example.org", "", nil, false},
+		{"absent on both sides", "", "", "", nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url := storetest.URL(t)
+			s := storetest.OpenWith(t, store.Options{URL: url})
+			exec(t, url, "INSERT INTO users (name, email) VALUES ('Ada', nullif($1, ''))", tt.column)
+			exec(t, url, "INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('google:1', 1, 'oauth', 'google', '1')")
+			if tt.other != "" {
+				exec(t, url, "INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('other:2', 1, 'oauth', $1, '2')", tt.other)
+			}
+			exec(t, url, "INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES (1, now() + interval '1 day', 'before', 'before')")
+			accounts := query[int](t, url, "SELECT count(*) FROM accounts")
+			in := answer("google", "1", tt.vouched, "new")
+			in.Believed = tt.believed
+			out, _, err := s.SignInByAccount(t.Context(), in)
+			if err != nil || out.User.ID != 1 || (out.User.EmailVerified != nil) != tt.proven {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			if got := query[bool](t, url, "SELECT email_verified IS NOT NULL FROM users"); got != tt.proven {
+				t.Errorf("proven in its row: %v", got)
+			}
+			if n := query[int](t, url, "SELECT count(*) FROM accounts"); n != accounts {
+				t.Errorf("%d accounts are left of %d", n, accounts)
+			}
+			if n := query[int](t, url, "SELECT count(*) FROM sessions"); n != 2 {
+				t.Errorf("%d sessions, want 2", n)
+			}
+		})
+	}
+}
+
 // The refresh token of an earlier consent stays when none came; S-1: the old
 // session of the browser ends; S-14: so do the oldest beyond the limit.
 func TestKnownAccount(t *testing.T) {
