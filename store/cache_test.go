@@ -35,6 +35,38 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	t.Fatalf("not within 5 s: %s", what)
 }
 
+// What another program wrote into one row fails no check of another session that
+// shares the statement.
+func TestCheckOfOddMoments(t *testing.T) {
+	url := storetest.URL(t)
+	s, _ := newCache(t, url, store.Options{})
+	storetest.SQL(t, url, `INSERT INTO users (id, name, email, email_verified, created_at) VALUES (1, 'Ada', '', NULL, now()), (2, '', NULL, 'infinity', '-infinity')`)
+	storetest.SQL(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES
+		(1, '2999-01-02 03:04:05.678901Z', 'usual', 'a'), (2, 'infinity', 'infinite', 'b'), (2, '10000-01-01', 'late', 'c'), (2, '-infinity', 'over', 'd')`)
+	found, err := s.Check(t.Context(), store.SessionToken, []string{"usual", "infinite", "late", "over"}, lifetimes)
+	if err != nil || len(found) != 3 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	last := time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+	for _, c := range found {
+		want, blank := last, store.BlankName
+		if c.Session.SessionToken == "usual" {
+			want, blank = time.Date(2999, 1, 2, 3, 4, 5, 678_901_000, time.UTC), store.BlankEmail
+			if c.User.EmailVerified != nil {
+				t.Errorf("verified %v", c.User.EmailVerified)
+			}
+		} else if c.User.EmailVerified == nil || !c.User.EmailVerified.Equal(last) || c.User.CreatedAt.Year() != 1 {
+			t.Errorf("%+v", c.User)
+		}
+		if !c.Session.Expires.Equal(want) || c.Blank != blank {
+			t.Errorf("%s: until %v, blank %b", c.Session.SessionToken, c.Session.Expires, c.Blank)
+		}
+	}
+	if list, err := s.SessionsOf(t.Context(), 2); err != nil || len(list) != 2 || list[0].Expires.Year() != 9999 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
 // A check costs nothing when cached, and one statement for all who wait; what
 // ends on one replica is over on the others.
 func TestCache(t *testing.T) {

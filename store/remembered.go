@@ -82,7 +82,7 @@ func appendChecked(b []byte, c Checked) []byte {
 	base := u.CreatedAt.UnixMicro()
 	moment := func(t time.Time) { b = binary.AppendVarint(b, t.UnixMicro()-base) }
 	text := func(t string) { b = append(binary.AppendUvarint(b, uint64(len(t))), t...) }
-	for _, n := range []int64{int64(u.ID), int64(s.ID), int64(s.UserID), base} {
+	for _, n := range []int64{int64(u.ID), int64(c.Blank), int64(s.ID), int64(s.UserID), base} {
 		b = binary.AppendVarint(b, n)
 	}
 	for _, t := range []string{u.Name, u.Email, u.Image} {
@@ -129,7 +129,7 @@ func (f *fields) text() string { return f.take(f.count()) }
 
 func (f *fields) checked() (c Checked) {
 	u, s := &c.User, &c.Session
-	u.ID, s.ID, s.UserID = int32(f.number()), int32(f.number()), int32(f.number())
+	u.ID, c.Blank, s.ID, s.UserID = int32(f.number()), Blank(f.number()), int32(f.number()), int32(f.number())
 	base := f.number()
 	moment := func() time.Time { return time.UnixMicro(base + f.number()) }
 	u.CreatedAt = time.UnixMicro(base)

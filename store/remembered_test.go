@@ -21,7 +21,7 @@ func someone(n int) Checked {
 // What comes back is what was kept, also what no sign-in of ours would write.
 func TestRememberedComesBack(t *testing.T) {
 	bare := someone(2)
-	bare.User.EmailVerified, bare.User.Name, bare.User.Email, bare.User.Image, bare.Providers = nil, "", "", "", []string{}
+	bare.User.EmailVerified, bare.User.Name, bare.User.Email, bare.User.Image, bare.Providers, bare.Blank = nil, "", "", "", []string{}, BlankName|BlankImage
 	odd := someone(3)
 	odd.User.Name, odd.Providers = strings.Repeat("\x00,\x01", 500), []string{"a,b", ""}
 	ancient := someone(4)

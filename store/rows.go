@@ -3,6 +3,8 @@ package store
 import (
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // A User is a person. An empty string stands for NULL.
@@ -14,6 +16,38 @@ type User struct {
 	Image         string
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+}
+
+// Blank says which texts of a User are empty in the database and not NULL, as
+// only NextAuth writes them.
+type Blank int32
+
+const (
+	BlankName Blank = 1 << iota
+	BlankEmail
+	BlankImage
+)
+
+// A moment reads a column that another program may have set to infinity, which
+// becomes the end of the years of four digits; -infinity becomes the beginning.
+// An error would be one of everybody who shares the statement.
+type moment time.Time
+
+var firstMoment, lastMoment = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+
+// ScanTimestamptz implements pgtype.TimestamptzScanner. NULL is the zero time.
+func (m *moment) ScanTimestamptz(v pgtype.Timestamptz) error {
+	switch t := v.Time; {
+	case !v.Valid:
+		*m = moment{}
+	case v.InfinityModifier == pgtype.Infinity || v.InfinityModifier == pgtype.Finite && t.After(lastMoment):
+		*m = moment(lastMoment)
+	case v.InfinityModifier == pgtype.NegativeInfinity || t.Before(firstMoment):
+		*m = moment(firstMoment)
+	default:
+		*m = moment(t)
+	}
+	return nil
 }
 
 // An Account is a person's identity at one provider.

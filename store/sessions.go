@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -20,6 +21,7 @@ type Checked struct {
 	User      User
 	Session   Session
 	Providers []string // of the user's accounts, sorted
+	Blank     Blank    // told by Check alone
 }
 
 // Sliding moves the end of a session when a write is due. A session that is
@@ -37,7 +39,8 @@ const (
 	SELECT u.id, coalesce(u.name, ''), coalesce(u.email, ''), u.email_verified, coalesce(u.image, ''), u.created_at, u.updated_at,
 		s.id, s.user_id, coalesce(slid.expires, s.expires), s.session_token, `
 	whose = `, s.created_at, coalesce(slid.updated_at, s.updated_at),
-		ARRAY(SELECT DISTINCT provider FROM accounts WHERE user_id = u.id ORDER BY provider)
+		ARRAY(SELECT DISTINCT provider FROM accounts WHERE user_id = u.id ORDER BY provider),
+		CASE WHEN u.name = '' THEN 1 ELSE 0 END + CASE WHEN u.email = '' THEN 2 ELSE 0 END + CASE WHEN u.image = '' THEN 4 ELSE 0 END
 	FROM sessions s JOIN users u ON u.id = s.user_id `
 	checkBySession = slid + checked + `s.access_token` + whose + `LEFT JOIN slid ON slid.id = s.id
 	WHERE s.session_token = ANY($1::varchar[]) AND s.expires > now() AND s.created_at + $4::float8 * interval '1 second' > now()`
@@ -64,10 +67,12 @@ func (s *Store) Check(ctx context.Context, by Token, tokens []string, l Lifetime
 		for rows.Next() {
 			var c Checked
 			u, v := &c.User, &c.Session
-			if err := rows.Scan(&u.ID, &u.Name, &u.Email, &u.EmailVerified, &u.Image, &u.CreatedAt, &u.UpdatedAt,
-				&v.ID, &v.UserID, &v.Expires, &v.SessionToken, &v.AccessToken, &v.CreatedAt, &v.UpdatedAt, &c.Providers); err != nil {
+			var verified *moment
+			if err := rows.Scan(&u.ID, &u.Name, &u.Email, &verified, &u.Image, (*moment)(&u.CreatedAt), (*moment)(&u.UpdatedAt),
+				&v.ID, &v.UserID, (*moment)(&v.Expires), &v.SessionToken, &v.AccessToken, (*moment)(&v.CreatedAt), (*moment)(&v.UpdatedAt), &c.Providers, &c.Blank); err != nil {
 				return err
 			}
+			u.EmailVerified = (*time.Time)(verified)
 			found = append(found, c)
 		}
 		return rows.Err()
@@ -142,7 +147,7 @@ func (s *Store) EndAllSessions(ctx context.Context, userID int32) (int, error) {
 func (s *Store) SessionsOf(ctx context.Context, userID int32) (list []Session, err error) {
 	err = s.do(ctx, "sessions of user", func(ctx context.Context) error {
 		rows, _ := s.pool.Query(ctx, `
-	SELECT id, user_id, expires, session_token, access_token, created_at, updated_at FROM sessions
+	SELECT id, user_id, least(expires, '9999-12-31 23:59:59Z'), session_token, access_token, created_at, updated_at FROM sessions
 	WHERE user_id = $1 AND expires > now() ORDER BY created_at DESC, id DESC`, userID)
 		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Session])
 		return err

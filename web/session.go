@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatepost/gatepost/flows"
 	"github.com/gatepost/gatepost/flows/nextauth"
+	"github.com/gatepost/gatepost/store"
 )
 
 // sessionUser is NextAuth's user, and the id that applications key their rows
@@ -52,7 +53,7 @@ func (s *server) session(c echo.Context) error {
 	if s.NextAuth != nil {
 		// With the token, since pages of the site may use it: the exception from S-13.
 		return c.JSONBlob(http.StatusOK, nextauth.Session{
-			Name: orNull(user.Name), Email: orNull(user.Email), Image: orNull(user.Image), AccessToken: session.AccessToken, Expires: session.Expires, Further: further,
+			Name: orBlank(user.Name, known.Blank&store.BlankName), Email: orBlank(user.Email, known.Blank&store.BlankEmail), Image: orBlank(user.Image, known.Blank&store.BlankImage), AccessToken: session.AccessToken, Expires: session.Expires, Further: further,
 		}.JSON())
 	}
 	told, err := json.Marshal(sessionUser{orNull(user.Name), orNull(user.Email), orNull(user.Image), strconv.Itoa(int(user.ID))})
@@ -70,6 +71,14 @@ func orNull(s string) *string {
 		return nil
 	}
 	return &s
+}
+
+// orBlank is s as NextAuth tells it, who knows an empty text from none.
+func orBlank(s string, blank store.Blank) *string {
+	if blank != 0 {
+		return &s
+	}
+	return orNull(s)
 }
 
 // csrf answers GET /csrf.

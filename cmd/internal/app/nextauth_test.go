@@ -182,6 +182,12 @@ func TestSessionOfNextAuth(t *testing.T) {
 			t.Errorf("%q: %s %q", token, p.body, cookies)
 		}
 	}
+	// An empty text is not NULL there.
+	blank := site.sql(`INSERT INTO users (name, email, image) VALUES ('', '', '') RETURNING id`)[0]
+	site.session(blank, "blank")
+	if p := s.browser().with("next-auth.session-token=blank", http.MethodGet, "/auth/session"); !strings.HasPrefix(p.body, `{"user":{"name":"","email":"","image":""},`) {
+		t.Error(p.body)
+	}
 	// Other programs' tokens are any string.
 	for _, token := range []string{"cb5f2a3e-0d6f-4d3e-9d4b-1f1f1f1f1f1f", "with spaces and %", "x"} {
 		site.session(id, token)
