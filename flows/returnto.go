@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A ReturnTo decides where a browser may be sent after a flow: the public
@@ -67,6 +69,9 @@ func (r ReturnTo) Default() string {
 // parts, so that a reading of raw other than ours changes nothing (security
 // R-1…; CVE-2022-24858).
 func (r ReturnTo) Resolve(raw string) string {
+	if r.bare {
+		raw = asBrowsersWrite(raw)
+	}
 	if len(raw) > maxReturnTo || hasHostileByte(raw) {
 		return r.Default()
 	}
@@ -110,6 +115,26 @@ func hasHostileByte(s string) bool {
 	}
 	return false
 }
+
+// asBrowsersWrite escapes the spaces and letters beyond ASCII of an address, as a
+// browser does that goes there: pages of a NextAuth site give such addresses. In
+// a host they are escaped too, which is no host of ours then.
+func asBrowsersWrite(raw string) string {
+	if !utf8.ValidString(raw) || strings.ContainsFunc(raw, notVisible) || strings.TrimSpace(raw) != raw {
+		return raw // and refused
+	}
+	var b strings.Builder
+	for i := range len(raw) {
+		if c := raw[i]; c == ' ' || c >= utf8.RuneSelf {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func notVisible(r rune) bool { return r >= utf8.RuneSelf && !unicode.IsPrint(r) }
 
 func (r ReturnTo) allows(u *url.URL) bool {
 	host := strings.ToLower(u.Hostname())

@@ -52,6 +52,33 @@ func TestReturnToResolve(t *testing.T) {
 	}
 }
 
+// NextAuth's pages give addresses as people write them, and browsers escape them.
+func TestReturnToOfNextAuth(t *testing.T) {
+	r := newTestReturnTo(t).Bare()
+	const origin = "https://auth.example.org"
+	for in, want := range map[string]string{
+		"/straße/日本?q=é b#ü":                    origin + "/stra%C3%9Fe/%E6%97%A5%E6%9C%AC?q=%C3%A9%20b#%C3%BC",
+		origin + "/a b":                         origin + "/a%20b",
+		origin + "?q=ü":                         origin + "/?q=%C3%BC",
+		"/caf%C3%A9":                            origin + "/caf%C3%A9",
+		"/\u00a0x":                              origin,
+		"/%":                                    origin,
+		"/é/../..//evil.test":                   origin + "/",
+		"/é\\evil.test":                         origin,
+		"https://auth.example.org é.evil.test/": origin,
+		"https://auth。example.org/":             origin,
+	} {
+		if got := r.Resolve(in); got != want {
+			t.Errorf("Resolve(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for _, in := range hostileTargets {
+		if got := strings.TrimSuffix(r.Resolve(in), "/"); got != origin {
+			t.Errorf("Resolve(%q) = %q, want the default", in, got)
+		}
+	}
+}
+
 var hostileTargets = []string{
 	"", "foo", "//evil.test", `/\evil.test`, `\\evil.test`, `/\/evil.test`, "///evil.test", "https:evil.test", "https:/evil.test",
 	"http:evil.test", "%2f%2fevil.test", "/%2fevil.test", "/%5cevil.test", "/%252fevil.test", "https://auth.example.org@evil.test/",
