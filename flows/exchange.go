@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,7 +75,7 @@ func (g *SignedSessions) read(cookie SessionToken) (c store.SignedCookie, token 
 // compare.
 func claimant(claims nextauth.SessionClaims) (id int32, email string, ok bool) {
 	n, err := strconv.ParseInt(claims.Sub, 10, 32)
-	if err != nil || n <= 0 || strconv.FormatInt(n, 10) != claims.Sub || claims.Email == nil || *claims.Email == "" || len(*claims.Email) > 255 {
+	if err != nil || n <= 0 || strconv.FormatInt(n, 10) != claims.Sub || claims.Email == nil || *claims.Email == "" || len(*claims.Email) > 255 || strings.ContainsRune(*claims.Email, 0) {
 		return 0, "", false
 	}
 	return int32(n), *claims.Email, true

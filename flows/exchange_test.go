@@ -9,7 +9,7 @@ import (
 )
 
 func TestClaimant(t *testing.T) {
-	address, none := "ada@example.org", ""
+	address, none, zero := "ada@example.org", "", "ada@example.org\x00"
 	for name, tt := range map[string]struct {
 		sub   string
 		email *string
@@ -20,6 +20,7 @@ func TestClaimant(t *testing.T) {
 		"absent on both sides":       {"", nil, 0},
 		"no address":                 {"7", nil, 0},
 		"an empty address":           {"7", &none, 0},
+		"no text of Postgres's":      {"7", &zero, 0},
 		"no sub":                     {"", &address, 0},
 		"a provider's account":       {"110169484474386276334", &address, 0},
 		"beyond a row's id":          {"2147483648", &address, 0},
