@@ -128,7 +128,10 @@ func (c *Client) granted(token *oauth2.Token, err error, d *dialect, docs Docume
 	if err != nil {
 		return Tokens{}, c.exchangeError(err, d.fault)
 	}
-	if decodeErr != nil || !visibleASCII(token.AccessToken) {
+	if decodeErr != nil {
+		return Tokens{}, c.refuse(ReasonAnswerInvalid, "the token answer cannot be read: %s", cmp.Or(d.fault, decodeErr.Error()))
+	}
+	if !visibleASCII(token.AccessToken) {
 		return Tokens{}, c.refuse(ReasonAnswerInvalid, "the token answer has no usable access_token")
 	}
 	types := c.doc.TokenAnswer.Types

@@ -3,6 +3,7 @@ package providers
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -142,6 +143,9 @@ func printed(v any) string {
 	case json.Number:
 		if strings.ContainsAny(v.String(), ".eE") {
 			return ""
+		}
+		if v == "-0" { // or it would pass for an id that is not zero
+			return "0"
 		}
 		return v.String()
 	case int:
@@ -294,7 +298,7 @@ func decodeJSON(raw []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err == nil {
+	if _, err := d.Token(); err != io.EOF {
 		return nil, fmt.Errorf("more than one JSON value")
 	}
 	return v, nil

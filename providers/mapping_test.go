@@ -129,7 +129,7 @@ func TestVerified(t *testing.T) {
 
 // O-21: a member named twice, or in another case, is not the member.
 func TestDecodeJSON(t *testing.T) {
-	for _, raw := range []string{`{"sub":"a","sub":"b"}`, `{"a":{"x":1,"x":2}}`, `{`, ``, `{} {}`, `{"a":}`} {
+	for _, raw := range []string{`{"sub":"a","sub":"b"}`, `{"a":{"x":1,"x":2}}`, `{`, ``, `{} {}`, `{"a":1} <p>`, `{"a":1}]`, `{"a":}`} {
 		if v, err := decodeJSON([]byte(raw)); err == nil {
 			t.Errorf("%s decoded to %v", raw, v)
 		}
@@ -137,6 +137,19 @@ func TestDecodeJSON(t *testing.T) {
 	v, err := decodeJSON([]byte(`{"SUB":"me","ſub":"me","n":9007199254740993}`))
 	if err != nil || printed(look(Documents{"": v}, "sub")) != "" || printed(look(Documents{"": v}, "n")) != "9007199254740993" {
 		t.Errorf("%v, %v", v, err)
+	}
+}
+
+// O-34: a zero is no id, however it is written.
+func TestZeroID(t *testing.T) {
+	for _, raw := range []string{`0`, `-0`, `0.0`, `-0e1`, `"0"`} {
+		v, err := decodeJSON([]byte(`{"id":` + raw + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := MapProfile(Provider{Map: Mapping{ID: Exprs{{text: "id"}}}}, Documents{"": v}); err != errNoSubject {
+			t.Errorf("%s is the id of %+v, %v", raw, p, err)
+		}
 	}
 }
 

@@ -31,6 +31,18 @@ func TestTokenLifetimes(t *testing.T) {
 	}
 }
 
+// O-21: x/oauth2 reads names in any case, and of two the last.
+func TestTokenNamesInAnotherCase(t *testing.T) {
+	o := newOP(t)
+	o.token = func(id string) (int, string, string) {
+		return 200, "application/json", `{"access_token":"at","token_type":"Bearer","refresh_token":"rt","id_token":"` + id + `","ACCESS_TOKEN":"other","Refresh_Token":"other","EXPIRES_IN":60,"Error":"invalid_grant"}`
+	}
+	got, err := o.signIn(t, o.client(t, nil))
+	if err != nil || got.AccessToken != "at" || got.RefreshToken != "rt" || !got.Expires.IsZero() {
+		t.Errorf("%+v, %v", got.Tokens, err)
+	}
+}
+
 // O-32: the log says why an answer cannot be read, and nothing of what it holds.
 func TestUnreadableTokenAnswers(t *testing.T) {
 	for _, tt := range []struct{ name, kind, body, want string }{
@@ -41,6 +53,10 @@ func TestUnreadableTokenAnswers(t *testing.T) {
 		{"a list for a type", "application/json", `{"access_token":"upstream-secret","token_type":["upstream-secret"]}`, "token_type is not text"},
 		{"no token", "application/json", `{"x":"upstream-secret"}`, "access_token is missing"},
 		{"an empty token", "application/json", `{"access_token":"","x":"upstream-secret"}`, "access_token is missing"},
+		{"a name in another case", "application/json", `{"Access_Token":"upstream-secret","token_type":"Bearer"}`, "access_token is missing"},
+		{"a name twice", "application/json", `{"access_token":"upstream-secret","access_token":"b","token_type":"Bearer"}`, "names a member twice"},
+		{"a page behind it", "application/json", `{"access_token":"upstream-secret","token_type":"Bearer"} <p>`, "more than one JSON value"},
+		{"a form", "application/x-www-form-urlencoded", `access_token=upstream-secret&token_type=bearer`, "a form, not JSON; if that is right, say so in token_answer: format"},
 		{"JSON called text", "text/plain", `{"access_token":"upstream-secret"}`, `token_type ""`},
 		{"too large", "application/json", `{"x":"` + strings.Repeat("x", 2<<20) + `"}`, "larger than allowed"},
 	} {
