@@ -185,8 +185,12 @@ func (s *server) showStatus(c echo.Context, status int, code, reason string) err
 		if code == "" {
 			code = "Default"
 		}
+		message := p.message()
+		if s.givesToken(c) && reason == "not_found" { // the words are for a person who looks for a page
+			message = "No provider of that id has tokens: true in the configuration."
+		}
 		return c.JSON(status, map[string]string{
-			"error": code, "reason": reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": p.RequestID,
+			"error": code, "reason": reason, "message": message, "request_id": p.RequestID,
 			// NextAuth's client reads the error from here, whatever the status.
 			"url": s.errorURL(&flows.Error{Code: flows.Code(code), Reason: reason}, entryOf(c)),
 		})

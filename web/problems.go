@@ -14,6 +14,9 @@ type problem struct {
 	Status                     int
 }
 
+// message is p for who reads JSON. Titles have no full stop.
+func (p problem) message() string { return p.Title + ": " + p.Cause + " " + p.Next }
+
 // an outcome is the status of a problem and the text of what to do next, "" for
 // one of its own.
 type outcome struct {

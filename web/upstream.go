@@ -76,7 +76,7 @@ func (s *server) givesToken(c echo.Context) bool {
 // where to send the person, where they can do something about it.
 func (s *server) refuseToken(c echo.Context, refusal *flows.Error) error {
 	p := problemFor(s.language(c), string(refusal.Code), refusal.Reason)
-	answer := map[string]string{"error": string(refusal.Code), "reason": p.Reason, "message": p.Title + " " + p.Cause + " " + p.Next, "request_id": entryOf(c).id}
+	answer := map[string]string{"error": string(refusal.Code), "reason": p.Reason, "message": p.message(), "request_id": entryOf(c).id}
 	if refusal.Reason == "csrf" { // its words are for a person at a form
 		answer["message"] = "Send csrfToken of GET " + s.BasePath + "/csrf with its cookie and the session's. Of pages only those of " + s.public.Scheme + "://" + s.public.Host + " may ask."
 	}

@@ -239,6 +239,9 @@ func TestUpstreamTokenRefusals(t *testing.T) {
 		if p.status != tt.status || g.Reason != tt.reason || g.URL != tt.url && tt.reason != "not_found" || (g.AccessToken != "") != (tt.status == 200) || tt.status != 200 && g.Message == "" {
 			t.Errorf("%s: %d %+v", tt.name, p.status, g)
 		}
+		if tt.reason == "not_found" && !strings.Contains(g.Message, "tokens: true") {
+			t.Errorf("%s: %s", tt.name, g.Message)
+		}
 		if p.header.Get("Access-Control-Allow-Origin") != "" || !strings.Contains(p.header.Get("Cache-Control"), "no-store") || p.header.Get("Cross-Origin-Resource-Policy") != "same-origin" {
 			t.Errorf("%s: headers %v", tt.name, p.header)
 		}
