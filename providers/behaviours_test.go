@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -452,6 +453,26 @@ func TestTrust(t *testing.T) {
 	}
 }
 
+// A trial says why a text that reads like yes is none (O-22).
+func TestTrustInATrial(t *testing.T) {
+	docs := Documents{"": map[string]any{"yes": true, "text": "true", "one": json.Number("1")}}
+	for _, tt := range []struct {
+		trust Trust
+		want  string
+	}{
+		{Trust{Trust: "claim", Path: "yes"}, "claim yes: true"},
+		{Trust{Trust: "claim", Path: "text"}, `claim text: "true", a text that email_verified: accepts does not list`},
+		{Trust{Trust: "claim", Path: "text", Accepts: []string{"true"}}, "claim text: true"},
+		{Trust{Trust: "all_claims", Paths: []string{"yes", "text"}}, `all_claims yes: true, text: "true", a text that email_verified: accepts does not list`},
+		{Trust{Trust: "claim", Path: "one"}, "claim one: 1"},
+		{Trust{Trust: "claim", Path: "none"}, "claim none: is not there"},
+	} {
+		if got := tt.trust.seen(docs); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+}
+
 // Pictures that are relative, or fetched.
 func TestPictures(t *testing.T) {
 	p := Provider{Map: Mapping{ID: Exprs{{text: "id"}}, Image: Exprs{{text: "p"}}}, ImageBase: "https://img.example/a/"}
@@ -506,6 +527,14 @@ func TestMistakesInDocuments(t *testing.T) {
 		{"trust", Config{Type: "github", TrustEmail: "sure"}, "trust_email"},
 		{"token_auth", Config{Type: "github", Override: map[string]any{"token_auth": "guess"}}, "token_auth"},
 		{"extra request in clear text", Config{Type: "github", Override: map[string]any{"extra_requests": []any{map[string]any{"name": "emails", "url": "http://evil.example"}}}}, "must be https"},
+		{"age", Config{Type: "google", Override: map[string]any{"max_iat_age": "forever"}}, "duration"},
+		{"no algorithm", Config{Type: "google", Override: map[string]any{"id_token_alg": []any{"none"}}}, "id_token_alg"},
+		{"unknown algorithm", Config{Type: "google", Override: map[string]any{"id_token_alg": []any{"RS256", "SHA1"}}}, "id_token_alg"},
+		{"no id", Config{Type: "github", Override: map[string]any{"map": map[string]any{"id": nil}}}, "id is missing"},
+		{"a state for all", Config{Type: "github", AuthParams: map[string]string{"state": "x"}}, "auth_params.state"},
+		{"metadata for issuer", Config{Type: "oidc", Params: map[string]string{"issuer": "https://sso.example.org/.well-known/openid-configuration"}}, "the issuer is what stands before"},
+		{"URL for a host", Config{Type: "okta", Params: map[string]string{"domain": "https://acme.okta.com"}}, "without https://, as in acme.okta.com"},
+		{"URL for a host without an example", Config{Type: "onelogin", Params: map[string]string{"subdomain": "https://acme"}}, "not a URL"},
 		{"dead", Config{Type: "medium"}, "is gone"},
 		{"unknown", Config{Type: "goggle"}, "is unknown"},
 	} {

@@ -154,6 +154,8 @@ func (p Param) check(v string) error {
 		return errors.New("is missing")
 	case len(p.Enum) > 0 && !slices.Contains(p.Enum, v):
 		return fmt.Errorf("%q: want one of %s", v, strings.Join(p.Enum, ", "))
+	case strings.Contains(v, "://") && p.Example != "" && !strings.Contains(p.Example, "://") && !p.Secret:
+		return fmt.Errorf("%q: want it without https://, as in %s", v, p.Example)
 	case p.Pattern == "":
 		return nil
 	}
@@ -247,10 +249,30 @@ func (c Config) trust(p *Provider, params map[string]string) error {
 	return nil
 }
 
+// ownParams are what an authorization request has for its own answer to be
+// known by; one fixed value for all of them would fail every sign-in.
+var ownParams = []string{"client_id", "code_challenge", "code_challenge_method", "nonce", "redirect_uri", "response_type", "state"}
+
 // checkDocument refuses documents that contradict themselves or a rule of ours.
 func (c Config) checkDocument(p Provider) error {
 	if d, err := time.ParseDuration(p.ClockSkew); p.ClockSkew != "" && (err != nil || d < 0 || d > leeway) {
 		return c.wrong("override.clock_skew", "%q: want 0s to %s", p.ClockSkew, leeway)
+	}
+	if _, err := time.ParseDuration(p.MaxIatAge); p.MaxIatAge != "" && err != nil {
+		return c.wrong("override.max_iat_age", "%q is not a duration such as 10m", p.MaxIatAge)
+	}
+	for _, alg := range p.IDTokenAlg {
+		if !slices.Contains(verifiable, alg) {
+			return c.wrong("override.id_token_alg", "%q is unknown; want one of %s", alg, strings.Join(verifiable, ", "))
+		}
+	}
+	for name := range c.AuthParams {
+		if slices.Contains(ownParams, name) {
+			return c.wrong("auth_params."+name, "is Gatepost's own to say; leave it out")
+		}
+	}
+	if len(p.Map.ID) == 0 {
+		return c.wrong("override.map", "id is missing: where the provider says who somebody is")
 	}
 	if p.Hook != "" && !slices.Contains(hookNames, p.Hook) {
 		return c.wrong("override.hook", "%q: want one of %s", p.Hook, strings.Join(hookNames, ", "))
@@ -294,8 +316,11 @@ func (c Config) checkURLs(p Provider, dev bool) error {
 		}
 		whole := hole.ReplaceAllString(raw, "x")
 		u, err := url.Parse(whole)
-		if err != nil || u.Host == "" || strings.ContainsAny(whole, "{}") || hole.MatchString(origin(raw)) {
+		if err != nil || u.Host == "" || strings.HasSuffix(u.Host, ":") || strings.ContainsAny(whole, "{}") || hole.MatchString(origin(raw)) {
 			return c.wrong(c.source(name), "%s %q is not a URL", name, raw)
+		}
+		if name == "issuer" && strings.HasSuffix(u.Path, wellKnown) {
+			return c.wrong(c.source(name), "%q is where the metadata is; the issuer is what stands before %s", raw, wellKnown)
 		}
 		if !secureURL(u, dev || c.AllowPrivateNetwork) {
 			return c.wrong(c.source(name), "%s %q must be https", name, raw)
@@ -303,6 +328,9 @@ func (c Config) checkURLs(p Provider, dev bool) error {
 	}
 	return nil
 }
+
+// wellKnown is where an issuer has its metadata (OpenID Connect Discovery §4).
+const wellKnown = "/.well-known/openid-configuration"
 
 // source is the operator's key that a URL of the document comes from, where it
 // is one.

@@ -153,6 +153,9 @@ func (c *Client) verifiedClaims(ctx context.Context, signed *jose.JSONWebSignatu
 // listable are the algorithms that a provider's metadata may add to the allow-list.
 var listable = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA", ed25519Name}
 
+// verifiable are all that a document may ask for.
+var verifiable = append([]string{"RS384", "RS512", "PS384", "PS512", "ES512", "HS256", "HS384", "HS512"}, listable...)
+
 // ed25519Name is EdDSA with an Ed25519 key, the only kind that we know, under its
 // fully-specified name (RFC 9864).
 const ed25519Name = "Ed25519"

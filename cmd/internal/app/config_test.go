@@ -217,7 +217,7 @@ func TestEnvironmentAlone(t *testing.T) {
 // the name that it would have.
 func TestMistakesInTheEnvironment(t *testing.T) {
 	_, err := Load("", []string{"GATEPOST_KEYS=" + NewKey() + ",hunter2", "DATABASE_URL=env:NO_SUCH", "GATEPOST_SESSION_IDLE=soon", "GATEPOST_MAIL_HOST=smtp.example.org",
-		"GATEPOST_MAIL_TSL=tls", "GATEPOST_PORT=8080", "GATEPOST_X=1", "GATEPOST_PROVIDERS=[{id: githb}, {id: google, client_id: a}]"})
+		"GATEPOST_MAIL_TSL=tls", "GATEPOST_PORT=8080", "GATEPOST_X=1", "GATEPOST_PROVIDERS_GITHUB_CLIENT_ID=x", "GATEPOST_PROVIDERS=[{id: githb}, {id: google, client_id: a}]"})
 	if err == nil {
 		t.Fatal("accepted")
 	}
@@ -226,6 +226,7 @@ func TestMistakesInTheEnvironment(t *testing.T) {
 		"environment variable DATABASE_URL: database.url: env:NO_SUCH: is not set",
 		"environment variable GATEPOST_MAIL_TSL: no key has this name, and no secret refers to it; did you mean GATEPOST_MAIL_TLS?",
 		"environment variable GATEPOST_PORT: no key has this name, and no secret refers to it",
+		"environment variable GATEPOST_PROVIDERS_GITHUB_CLIENT_ID: no key has this name, and no secret refers to it; providers are the YAML list GATEPOST_PROVIDERS",
 		"environment variable GATEPOST_X: no key has this name, and no secret refers to it",
 		"environment variable GATEPOST_KEYS: keys[1]: has 7 bytes, needs 32; «gatepost keys new» makes one",
 		"environment variable GATEPOST_MAIL_HOST: mail.host: \"smtp.example.org\": want host:port, as in smtp.example.org:587",

@@ -79,8 +79,11 @@ func (c *Config) checkNames(env environment, referred []string, m *mistakes) {
 		case injected.MatchString(name), strings.HasSuffix(name, "_PORT") && strings.Contains(env[name], "://"):
 		default:
 			near := nearest(name, known)
-			if near != "" {
+			switch {
+			case near != "":
 				near = fmt.Sprintf("; did you mean %s?", near)
+			case strings.HasPrefix(name, "GATEPOST_PROVIDER"):
+				near = "; providers are the YAML list GATEPOST_PROVIDERS, as in [{id: github, client_id: …, client_secret: env:GITHUB_SECRET}]"
 			}
 			m.found = append(m.found, mistake{place{variable: name}, "", "no key has this name, and no secret refers to it" + near})
 		}
