@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -160,16 +161,27 @@ func (e Exprs) gave(docs Documents) []string {
 // seen is the trust rule with what it found.
 func (t Trust) seen(docs Documents) string {
 	switch t.Trust {
-	case "claim", "not_null":
+	case "claim":
+		return t.Trust + " " + t.Path + ": " + t.word(docs, t.Path)
+	case "not_null":
 		return t.Trust + " " + t.Path + ": " + found(docs, t.Path)
 	case "all_claims":
 		var all []string
 		for _, path := range t.Paths {
-			all = append(all, path+": "+found(docs, path))
+			all = append(all, path+": "+t.word(docs, path))
 		}
 		return t.Trust + " " + strings.Join(all, ", ")
 	}
 	return t.Trust
+}
+
+// word is what is at path. A text such as "true" is no yes by itself.
+func (t Trust) word(docs Documents, path string) string {
+	v := look(docs, path)
+	if _, text := v.(string); text && !t.says(v) {
+		return strconv.Quote(found(docs, path)) + ", a text that email_verified: accepts does not list"
+	}
+	return found(docs, path)
 }
 
 func found(docs Documents, path string) string {

@@ -184,6 +184,7 @@ func (t *transcript) watch() *providers.Watch {
 
 func (t *transcript) answer(a providers.WatchedAnswer) {
 	took := a.Took.Round(time.Millisecond)
+	t.said = ""
 	if a.Err != nil {
 		fmt.Fprintf(t.out, "< nothing after %s: %v\n", took, a.Err)
 		return
@@ -191,7 +192,9 @@ func (t *transcript) answer(a providers.WatchedAnswer) {
 	fmt.Fprintf(t.out, "< %s after %s\n", a.Status, took)
 	t.indented(a.Header)
 	t.indented(a.Body)
-	t.said = strings.Join(a.Body, " ")
+	if a.For != "metadata" { // which has the words of refusals, such as code_challenge, and refuses nothing
+		t.said = strings.Join(a.Body, " ")
+	}
 	const worthSaying = 10 * time.Second
 	if ahead := a.Date.Sub(t.now()); !a.Date.IsZero() && ahead.Abs() > worthSaying && !t.drift {
 		t.drift = true

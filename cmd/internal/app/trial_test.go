@@ -289,6 +289,12 @@ func TestTrialsThatFail(t *testing.T) {
 		{"scope of the profile", oidc(), nil, "1001", nil, answering("/userinfo", 403, `{"error":"insufficient_scope"}`), []string{"userinfo answered 403", "Next: allow the scopes"}},
 		{"no address", github(), nil, "1003", nil, nil, nil},
 		{"provider is down", oidc(), nil, "1001", nil, answering("/token", 503, `busy`), []string{"provider_unavailable", "Next: try again in a while"}},
+		{"no answer, after metadata that speaks of code_challenge", oidc(), nil, "1001", nil, func(path string, _ []byte) (int, []byte) {
+			if strings.HasSuffix(path, "/token") {
+				panic(http.ErrAbortHandler)
+			}
+			return 0, nil
+		}, []string{"< nothing after", "Next: try again in a while"}},
 		{"keys are others", oidc(), nil, "1001", nil, answering("/jwks", 200, `{"keys":[]}`), []string{"FAIL  id_token signature: alg RS256, kid dev", "publishes no usable key"}},
 		{"another audience", oidc(), func(c *Config) { c.Providers[0].Override["extra_audiences"] = []string{"more"} }, "1001", nil, nil, nil},
 		{"an inactive account", oidc(), func(c *Config) { c.Providers[0].Override["active"] = map[string]any{"path": "no.such"} }, "1001", nil, nil, []string{"account_inactive", "Next: the account is locked"}},
