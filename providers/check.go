@@ -110,6 +110,9 @@ func (c *Client) compareMetadata(ctx context.Context, m metadata) (notes []strin
 		lacks("response_modes_supported", "form_post")
 	}
 	lacks("token_endpoint_auth_methods_supported", map[string]string{"post": "client_secret_post", "basic": "client_secret_basic", "post_jwt": "client_secret_post", "private_key_jwt": "private_key_jwt", "none": "none"}[c.doc.TokenAuth])
+	if methods, ok := live["token_endpoint_auth_methods_supported"].([]any); ok && c.doc.TokenAuth == "discovery" && !slices.ContainsFunc([]any{"client_secret_basic", "client_secret_post", "none"}, func(ours any) bool { return slices.Contains(methods, ours) }) {
+		note("token_endpoint_auth_methods_supported lists none that a client_secret goes with; with a key of your own set override: {token_auth: private_key_jwt}")
+	}
 	if algs, ok := live["id_token_signing_alg_values_supported"].([]any); ok && !slices.ContainsFunc(c.algorithms(), func(a jose.SignatureAlgorithm) bool { return slices.Contains(algs, any(string(a))) }) {
 		note("id_token_signing_alg_values_supported lists none of %v (id_token_alg)", c.algorithms())
 	}

@@ -68,6 +68,7 @@ func TestCheckComparesMetadata(t *testing.T) {
 		{"oidc", `"response_types_supported":["code"]`, `"response_types_supported":["id_token"]`, "response_types_supported does not list code", ""},
 		{"oidc", `"code_challenge_methods_supported":["S256"]`, `"code_challenge_methods_supported":["plain"]`, "code_challenge_methods_supported does not list S256", ""},
 		{"oidc", `"response_types_supported"`, `"id_token_signing_alg_values_supported":["RS384"],"response_types_supported"`, "id_token_signing_alg_values_supported lists none of", ""},
+		{"oidc", `"client_secret_basic"`, `"tls_client_auth"`, "lists none that a client_secret goes with", ""},
 		{"apple", `"response_types_supported"`, `"response_modes_supported":["query"],"response_types_supported"`, "response_modes_supported does not list form_post", ""},
 		{"apple", `"token_endpoint":"` + web.URL + `/apple/token"`, `"token_endpoint":"` + web.URL + `/v2/token"`, "token_endpoint is " + web.URL + "/v2/token there; used is " + web.URL + "/apple/token", ""},
 		{"apple", `"issuer":"` + web.URL, `"issuer":"https://other.example`, "", "they must be the same to the letter"},
