@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import Provider from 'oidc-provider';
@@ -164,11 +165,25 @@ test('a site of NextAuth v3 changes over while people are signed in', async () =
   const config = dir('gatepost.yaml');
   writeFileSync(config, /^```yaml\n([^]*?)\n```/m.exec(readFileSync(`${root}docs/nextauth.md`, 'utf8'))[1]);
 
-  assert.match(await run(gatepost, ['--config', config, 'adopt', '--views', '--apply'], env), /Done, in one transaction/);
+  const adopt = (...args) => run(gatepost, ['--config', config, 'adopt', ...args, '--apply'], env);
+  await adopt('--views-only');
   v3 = await startV3(port + 7, role, false);
   at(v3);
   old.child.kill();
-  assert.equal((await ada.session()).user.email, 'ada@example.net');
+  // Whoever asks v3 in the moment of the change may hear {}, as when the database
+  // is away. The cookie stays.
+  let over = false;
+  const meanwhile = Promise.all(Array.from({ length: 4 }, async () => {
+    for (let after = 0; after < 10; after += over) {
+      const b = ada.again(), { user } = await b.session();
+      assert.ok((user?.email === 'ada@example.net' || !over) && b.cookies['next-auth.session-token'], 'was signed out');
+    }
+  }));
+  await setTimeout(200);
+  assert.match(await adopt(), /Done, in one transaction/);
+  await Promise.race([meanwhile, setTimeout(500)]); // what was asked before
+  over = true;
+  await meanwhile;
   await run(gatepost, ['--config', config, 'check'], env);
   await start(gatepost, ['--config', config, 'serve'], { env, ready: /"serving"/ });
   ours = { at: port + 8 };
@@ -210,9 +225,7 @@ test('the rows that either writes look alike', async () => {
     return rows;
   };
   const theirs = await written(v3), here = await written(ours);
-  // What a provider has proven, v3 does not mark.
-  assert.deepEqual([theirs.users[0].email_verified, here.users[0].email_verified], [null, 'Date']);
-  theirs.users[0].email_verified = 'Date';
+  for (const rows of [theirs, here]) delete rows.users[0].email_verified; // v3 does not mark what a provider has proven
   assert.deepEqual(here, theirs);
 });
 

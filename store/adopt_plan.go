@@ -114,6 +114,7 @@ func (p *Plan) fill(ctx context.Context, tx pgx.Tx, o AdoptOptions, steps []Step
 	case p.Dialect == DialectShipped:
 		p.Steps = p.preamble(o, true)
 		if views.exist {
+			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, views.lock())
 			p.Steps = append(p.Steps, views.dropViews()...)
 			o.Views.Make, o.Views.Role, views.exist = true, views.role, false
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -126,6 +127,16 @@ func (v views) make(base string, shipped bool, o ViewsOptions) (steps []Step, bl
 		Step{SQL: "GRANT USAGE ON SEQUENCE " + sequences + " TO " + role},
 		Step{SQL: fmt.Sprintf("ALTER ROLE %s IN DATABASE %s SET search_path = %s", role, quoted(v.database), schema)},
 	), ""
+}
+
+// lock takes the views before their tables, as whoever reads them does: the
+// other way round the two would wait for each other.
+func (v views) lock() Step {
+	var names []string
+	for _, name := range []string{"accounts", "sessions", "users", shippedTokens} {
+		names = append(names, quoted(v.schema, name))
+	}
+	return Step{SQL: "LOCK TABLE " + strings.Join(names, ", ") + " IN " + exclusive + " MODE"}
 }
 
 // dropViews makes room for changes to the columns that the views show.
