@@ -10,7 +10,7 @@ dev: postgres
 	go run ./cmd/gatepost-dev
 
 test: parts check
-	go test -race -shuffle=on ./...
+	go test -race -shuffle=on -timeout 20m ./...
 	$(MAKE) --no-print-directory e2e
 	$(MAKE) --no-print-directory fuzz
 	$(MAKE) --no-print-directory vuln

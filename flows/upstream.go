@@ -95,6 +95,10 @@ func (u *Upstream) Token(ctx context.Context, userID int32, p *providers.Client,
 	case <-f.done:
 		return f.token, f.err
 	case <-ctx.Done():
+		// The provider may have answered, and what it said waits to be written.
+		if err := u.Store.Ready(context.Background()); err != nil {
+			return UpstreamToken{}, err
+		}
 		return UpstreamToken{}, refuse(Callback, string(providers.ReasonProviderUnavailable), "no token in time")
 	}
 }

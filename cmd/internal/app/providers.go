@@ -63,6 +63,9 @@ func ShowProvider(out io.Writer, id string, c *Config) error {
 		if near := nearest(id, ids); near != "" {
 			return fmt.Errorf("there is no provider %q; did you mean %q?", id, near)
 		}
+		if part := slices.DeleteFunc(ids, func(known string) bool { return len(id) < 3 || !strings.Contains(known, id) }); len(part) > 0 {
+			return fmt.Errorf("there is no provider %q; did you mean %s?", id, choice(part))
+		}
 		return fmt.Errorf("there is no provider %q; «gatepost providers» lists them. For any other use type: oidc or type: oauth2", id)
 	}
 	if p.Status == "dead" {

@@ -79,6 +79,9 @@ func TestShowProvider(t *testing.T) {
 	if err := ShowProvider(&out, "gogle", nil); err == nil || !strings.Contains(err.Error(), `"google"`) {
 		t.Errorf("misspelt: %v", err)
 	}
+	if err := ShowProvider(&out, "entra", nil); err == nil || !strings.Contains(err.Error(), "microsoft-entra-id") {
+		t.Errorf("a part of it: %v", err)
+	}
 	if err := ShowProvider(&out, "azure-ad", nil); err != nil || !strings.Contains(out.String(), "<public_url>/auth/callback/") {
 		t.Errorf("alias: %v", err)
 	}
