@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -34,7 +35,8 @@ type PendingLink struct {
 	UserID   int32 // whose sign-in completes it
 	Provider string
 	Subject  string
-	Email    string // the address that stood in the way, proven by Provider; "" if none did
+	Email    string // the address that stood in the way; "" if none did
+	Claimed  bool   // and that Provider does not vouch for
 	ReturnTo string
 	Since    time.Time // dropped AttemptTTL later
 }
@@ -60,7 +62,11 @@ type OAuth struct {
 	// Believed are providers that only hand out addresses that they have proven;
 	// see store.OAuthSignIn.
 	Believed []string
-	Now      func() time.Time
+	// Claims: an address that a provider does not vouch for, and that somebody
+	// has, keeps a new user from being made, as in NextAuth (nextauth-v3 §12). It
+	// tells whoever can claim addresses at a provider which of them are known.
+	Claims bool
+	Now    func() time.Time
 
 	used usedAttempts
 }
@@ -149,13 +155,23 @@ func vouchedAddress(p providers.Profile) string {
 	return address
 }
 
+// claimedAddress is the address of p that stands in the way though nobody vouches
+// for it, "" for none.
+func (o *OAuth) claimedAddress(p providers.Profile) string {
+	address, err := ParseAddress(p.Email)
+	if !o.Claims || err != nil || vouchedAddress(p) != "" {
+		return ""
+	}
+	return address
+}
+
 func (o *OAuth) signIn(ctx context.Context, providerID string, id providers.Identity, a Attempt, current SessionToken) (SignedIn, error) {
 	token, session := o.Sessions.begin(current)
 	in := store.OAuthSignIn{
 		Account: o.account(providerID, id),
 		User:    store.User{Name: id.Name, Image: id.Image},
 		Session: session,
-		LinkTo:  a.LinkTo, Believed: o.Believed,
+		LinkTo:  a.LinkTo, Believed: o.Believed, Claimed: o.claimedAddress(id.Profile),
 	}
 	in.User.Email = vouchedAddress(id.Profile)
 	if err := o.Admission.account(ctx, in, id.Profile); err != nil {
@@ -201,7 +217,7 @@ func (o *OAuth) resolve(ctx context.Context, in store.OAuthSignIn, f store.Facts
 	if a.LinkTo != 0 {
 		pending.UserID = a.LinkTo
 	} else {
-		pending.UserID, pending.Email = f.Namesake, in.User.Email
+		pending.UserID, pending.Email, pending.Claimed = f.Namesake, cmp.Or(in.User.Email, in.Claimed), in.User.Email == ""
 	}
 	return store.SignedIn{}, &Conflict{refusal, pending}
 }

@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -66,7 +67,7 @@ func (o *OAuth) Forecast(ctx context.Context, providerID string, profile provide
 		Account: store.Account{CompoundID: CompoundID(providerID, profile.Subject), Type: "oauth", Provider: providerID},
 		User:    store.User{Name: profile.Name, Email: email, Image: profile.Image},
 	}
-	f, err := o.Store.FactsOf(ctx, in.Account.CompoundID, email)
+	f, err := o.Store.FactsOf(ctx, in.Account.CompoundID, cmp.Or(email, o.claimedAddress(profile)))
 	if err != nil {
 		return Forecast{}, err
 	}

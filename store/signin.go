@@ -15,7 +15,7 @@ type Facts struct {
 	Owner            int32 // has the account
 	Current          int32 // whom the replaced session signs in
 	CurrentSince     time.Time
-	Namesake         int32 // has the verified address
+	Namesake         int32 // has the proven address, or else the claimed one
 	NamesakeVerified bool
 }
 
@@ -27,6 +27,9 @@ type OAuthSignIn struct {
 	LinkTo  int32 // the user who asked to link the account; 0 is a sign-in
 	// Believed are providers that only hand out addresses that they have proven.
 	Believed []string
+	// Claimed is an address that the provider does not vouch for. It is never
+	// written, and whoever has it is a namesake.
+	Claimed string
 }
 
 // The parts that every statement that begins a session shares. They read from
@@ -86,7 +89,7 @@ func sessionArgs(n NewSession) []any {
 func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out SignedIn, f Facts, err error) {
 	a := in.Account
 	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
-		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, in.User.Name, in.User.Email, in.User.Image, in.LinkTo, in.Believed)
+		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, in.User.Name, in.User.Email, in.User.Image, in.LinkTo, in.Believed, in.Claimed)
 	err = s.signIn(ctx, "sign in by account", in.Session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		out, f = SignedIn{}, Facts{}
 		var current, namesake, owner *int32
@@ -99,7 +102,7 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 		SELECT user_id AS id, created_at FROM sessions WHERE $3::varchar <> '' AND session_token = $3::varchar AND expires > now()
 	), namesake AS (
 		SELECT id, email_verified IS NOT NULL AS verified FROM users
-		WHERE $15::varchar <> '' AND email = $15::varchar
+		WHERE email = coalesce(nullif($15::varchar, ''), nullif($19::varchar, ''))
 	), made AS (
 		INSERT INTO users (name, email, email_verified, image)
 		SELECT nullif($14::varchar, ''), nullif($15::varchar, ''), CASE WHEN $15::varchar <> '' THEN now() END, nullif($16::text, '')
@@ -149,8 +152,8 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 	return out, f, err
 }
 
-// FactsOf reads what SignInByAccount would go by for an account and a proven
-// address, "" for none, with nobody signed in.
+// FactsOf reads what SignInByAccount would go by for an account and an address,
+// proven or claimed, "" for none, with nobody signed in.
 func (s *Store) FactsOf(ctx context.Context, compoundID, email string) (f Facts, err error) {
 	err = s.do(ctx, "facts", func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `

@@ -184,3 +184,41 @@ func TestFirstMailKeepsAccounts(t *testing.T) {
 		}
 	}
 }
+
+// nextauth-v3 §12 row 2: an address that a provider only claims, and that somebody
+// has, makes no second user. The page names nobody's way in to whoever claims it;
+// whose it is proves it, and the account is theirs.
+func TestClaimedAddressIsInTheWay(t *testing.T) {
+	s, site := beside(t, func(c *Config) {
+		for i := range c.Providers {
+			if c.Providers[i].ID == "google" {
+				c.Providers[i].TrustEmail = "never"
+			}
+		}
+	})
+	id := site.user("Ada", "ada@example.org")
+	site.account(id, "github", "777")
+	b := s.browser()
+	p := b.get(b.answer("google", "1001", "callbackUrl", s.URL+"/there"))
+	if !strings.Contains(p.location, "error=OAuthAccountNotLinked") {
+		t.Fatalf("%d %s", p.status, p.location)
+	}
+	if page := b.follow(p); !strings.Contains(page.body, "Sign in with GitHub") || strings.Contains(page.body, "You signed in") {
+		t.Errorf("the page: %s", page.body)
+	}
+	if n := len(site.sql(`SELECT id FROM users`)); n != 1 {
+		t.Fatalf("%d users", n)
+	}
+	if done := b.press(site.link(s.URL, "ada@example.org", fmt.Sprintf("%064x", 9))); done.location != s.URL+"/there" {
+		t.Errorf("after the proof: %d %s", done.status, done.location)
+	}
+	if got := strings.Join(site.sql(`SELECT provider || ' ' || user_id FROM accounts ORDER BY id`), ","); !strings.Contains(got, "google "+id) {
+		t.Errorf("accounts: %s", got)
+	}
+	// Nobody has it: a new user, without the address (G-3).
+	c := s.browser()
+	c.get(c.answer("google", "1002"))
+	if got := strings.Join(site.sql(`SELECT coalesce(email, 'none') FROM users ORDER BY id`), ","); got != "ada@example.org,none" {
+		t.Errorf("users: %s", got)
+	}
+}

@@ -146,7 +146,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		PublicURL: strings.TrimSuffix(c.PublicURL, "/"), BasePath: c.BasePath, CookieDomain: strings.TrimPrefix(c.Cookie.Domain, "."),
 		SiteName: c.Pages.SiteName, Logo: c.Pages.Logo, Stylesheet: c.Pages.Stylesheet, Contact: c.Pages.Contact, TemplateDir: c.Pages.Templates, Languages: languages, FormOrigins: append(c.returnTo(), c.FormOrigins...),
 		Keys: keys, ReturnTo: returnTo, Sessions: p.sessions, Fields: p.fields, Log: log, Observe: p.metrics.observe,
-		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Admission: p.admission, Believed: c.believed(p.clients), Now: time.Now},
+		OAuth: &flows.OAuth{Providers: p.clients, Store: p.store, Sessions: p.sessions, Keys: keys, Linking: flows.Linking(c.Linking), Admission: p.admission, Believed: c.believed(p.clients), Claims: c.nextAuth(), Now: time.Now},
 	}
 	if c.nextAuth() {
 		tokens, err := c.NextAuth.tokens()
