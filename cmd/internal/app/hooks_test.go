@@ -299,6 +299,7 @@ func TestMailRequestTellsNobodyWhoMaySignIn(t *testing.T) {
 // is asked for once in a while; one that fails takes nothing away, and no time
 // from those who come after.
 func TestSessionFields(t *testing.T) {
+	t.Parallel()
 	r := newReceiver(t)
 	var count atomic.Int32
 	dsn := storetest.URL(t)

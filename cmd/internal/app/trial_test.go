@@ -44,8 +44,11 @@ func newWitness(t *testing.T) *witness {
 		w.idp.ServeHTTP(kept, r)
 		body := kept.Body.Bytes()
 		status := kept.Code
-		if w.tamper != nil {
-			if s, b := w.tamper(r.URL.Path, body); s != 0 {
+		w.mu.Lock()
+		tamper := w.tamper
+		w.mu.Unlock()
+		if tamper != nil {
+			if s, b := tamper(r.URL.Path, body); s != 0 {
 				status, body = s, b
 			}
 		}
@@ -310,7 +313,9 @@ func TestTrialsThatFail(t *testing.T) {
 			if tt.change != nil {
 				tt.change(&tt.config)
 			}
+			w.mu.Lock()
 			w.tamper = tt.tamper
+			w.mu.Unlock()
 			shown, err := operator{tt.person, tt.answer}.try(t, tt.config, Trial{Provider: tt.config.Providers[0].ID})
 			shown += fmt.Sprint(err)
 			if (err != nil) != (tt.want != nil) {
