@@ -228,7 +228,7 @@ func TestMessage(t *testing.T) {
 		}
 	}
 	host, _ := os.Hostname()
-	if id := parsed.Header.Get("Message-Id"); !strings.HasSuffix(id, "@gatepost.example>") || strings.Contains(id, host) {
+	if id := parsed.Header.Get("Message-Id"); !strings.HasSuffix(id, "@gatepost.example>") || len(host) > 4 && strings.Contains(id, host) {
 		t.Errorf("Message-Id %q", id)
 	}
 	if date := parsed.Header.Get("Date"); !strings.HasSuffix(date, "+0000") {
