@@ -1,7 +1,6 @@
 package flows
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -35,8 +34,7 @@ type PendingLink struct {
 	UserID   int32 // whose sign-in completes it
 	Provider string
 	Subject  string
-	Email    string // the address that stood in the way; "" if none did
-	Claimed  bool   // and that Provider does not vouch for
+	Email    string // the address that stood in the way, proven by Provider; "" if none did
 	ReturnTo string
 	Since    time.Time // dropped AttemptTTL later
 }
@@ -213,11 +211,16 @@ func (o *OAuth) resolve(ctx context.Context, in store.OAuthSignIn, f store.Facts
 	if refusal.Reason != ReasonAddressInUse && refusal.Reason != ReasonSessionTooOld {
 		return store.SignedIn{}, refusal
 	}
+	if a.LinkTo == 0 && in.User.Email == "" {
+		// Nothing waits to be linked: whoever claims an address and leaves the
+		// browser to its owner would get into their user by the owner's sign-in.
+		return store.SignedIn{}, refuse(OAuthAccountNotLinked, "", "user %d has the address, which the provider does not vouch for", f.Namesake)
+	}
 	pending := PendingLink{Provider: in.Account.Provider, Subject: in.Account.ProviderAccountID, ReturnTo: a.ReturnTo, Since: o.Now()}
 	if a.LinkTo != 0 {
 		pending.UserID = a.LinkTo
 	} else {
-		pending.UserID, pending.Email, pending.Claimed = f.Namesake, cmp.Or(in.User.Email, in.Claimed), in.User.Email == ""
+		pending.UserID, pending.Email = f.Namesake, in.User.Email
 	}
 	return store.SignedIn{}, &Conflict{refusal, pending}
 }

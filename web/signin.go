@@ -110,8 +110,8 @@ func (s *server) passesOn(c echo.Context, target string) bool {
 }
 
 // conflictPage leads somebody whose address or session stood in the way to the
-// way in that they had before; FinishLink does the rest. It names that way only to
-// whoever has proven the address or is signed in.
+// way in that they had before; FinishLink does the rest. It may name that way:
+// whoever gets here has proven the address or is signed in.
 func (s *server) conflictPage(c echo.Context, pending flows.PendingLink) error {
 	view := conflictView{
 		page:         s.page(c, "conflict.title"),
@@ -131,7 +131,7 @@ func (s *server) conflictPage(c echo.Context, pending flows.PendingLink) error {
 	all, more := s.buttons(c, pending.Provider)
 	view.Providers = append(all, more...)
 	accounts, err := s.Sessions.Accounts(c.Request().Context(), pending.UserID)
-	if err != nil || pending.Claimed {
+	if err != nil {
 		return s.show(c, http.StatusOK, "conflict", view)
 	}
 	used := slices.DeleteFunc(slices.Clone(view.Providers), func(b providerButton) bool {

@@ -186,8 +186,8 @@ func TestFirstMailKeepsAccounts(t *testing.T) {
 }
 
 // nextauth-v3 §12 row 2: an address that a provider only claims, and that somebody
-// has, makes no second user. The page names nobody's way in to whoever claims it;
-// whose it is proves it, and the account is theirs.
+// has, makes no second user, and nothing of it waits in the browser: who claims it
+// and leaves would be let in by its owner's next sign-in there (L-2).
 func TestClaimedAddressIsInTheWay(t *testing.T) {
 	s, site := beside(t, func(c *Config) {
 		for i := range c.Providers {
@@ -203,15 +203,20 @@ func TestClaimedAddressIsInTheWay(t *testing.T) {
 	if !strings.Contains(p.location, "error=OAuthAccountNotLinked") {
 		t.Fatalf("%d %s", p.status, p.location)
 	}
-	if page := b.follow(p); !strings.Contains(page.body, "Sign in with GitHub") || strings.Contains(page.body, "You signed in") {
+	if page := b.follow(p); !strings.Contains(page.body, "Sign in with GitHub") || strings.Contains(page.body, "will be added") {
 		t.Errorf("the page: %s", page.body)
 	}
 	if n := len(site.sql(`SELECT id FROM users`)); n != 1 {
 		t.Fatalf("%d users", n)
 	}
-	if done := b.press(site.link(s.URL, "ada@example.org", fmt.Sprintf("%064x", 9))); done.location != s.URL+"/there" {
-		t.Errorf("after the proof: %d %s", done.status, done.location)
+	if done := b.press(site.link(s.URL, "ada@example.org", fmt.Sprintf("%064x", 9))); done.status != http.StatusFound || strings.Contains(done.location, "error") {
+		t.Errorf("its owner's sign-in: %d %s", done.status, done.location)
 	}
+	if got := strings.Join(site.sql(`SELECT provider FROM accounts ORDER BY id`), ","); got != "github" {
+		t.Errorf("accounts: %s", got)
+	}
+	// Who is signed in asks for it, and gets it.
+	b.get(b.answer("google", "1001"))
 	if got := strings.Join(site.sql(`SELECT provider || ' ' || user_id FROM accounts ORDER BY id`), ","); !strings.Contains(got, "google "+id) {
 		t.Errorf("accounts: %s", got)
 	}
