@@ -100,7 +100,7 @@ func FuzzMask(f *testing.F) {
 	f.Add("0123456789abcdef\nfedcba98", "a", "01234567", "89abcdef")
 	f.Fuzz(func(t *testing.T, secret, name, before, behind string) {
 		if len(strings.TrimSpace(secret)) < shortSecret || strings.Contains(secret, "-----") {
-			t.Skip()
+			return // what cannot be a secret is nothing to mask
 		}
 		m := newMasker(Provider{}, secret)
 		hidden := func(where, shown string) {

@@ -346,7 +346,7 @@ func FuzzParseAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		if strings.Contains(line, "@") {
-			t.Skip() // names a file
+			return // names a file
 		}
 		answer, err := parseAnswer(line, r)
 		if (err == nil) != (answer.Get("state") == r.State) || err == nil && !strings.Contains(line, "state=") && !strings.Contains(line, "%") {
