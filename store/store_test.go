@@ -219,6 +219,36 @@ func TestOneLinkSignsInOnce(t *testing.T) {
 	}
 }
 
+// G-2: of a link and the code of the same mail, used at the same moment, one signs
+// in, and the other is over.
+func TestLinkAndCodeAtOnce(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url, MaxConns: 20})
+	for round := range 20 {
+		token := fmt.Sprint("t", round)
+		request(t, s, "ada@example.org", token)
+		var won, lost atomic.Int32
+		var wg sync.WaitGroup
+		for i, tokens := range [][]string{{token}, s.CodeTokens("code:"+token, 5), {token}, s.CodeTokens("code:"+token, 5)} {
+			wg.Go(func() {
+				_, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: tokens}, newSession(fmt.Sprint(round, " ", i)))
+				switch {
+				case err == nil:
+					won.Add(1)
+				case errors.Is(err, store.ErrNotFound):
+					lost.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 || lost.Load() != 3 {
+			t.Errorf("%d won and %d lost", won.Load(), lost.Load())
+		}
+	}
+}
+
 func request(t *testing.T, s *store.Store, address, token string) {
 	t.Helper()
 	ok, err := s.RequestVerification(t.Context(), store.VerificationRequest{Identifier: address, Token: token, CodeToken: "code:" + token, TTL: time.Minute, CodeTries: 5})

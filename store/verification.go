@@ -154,15 +154,22 @@ func (s *Store) RevokeVerification(ctx context.Context, p Proof) error {
 // The first proof of an address ends whatever was attached to its user before
 // by somebody who had not proven it: sessions and provider accounts, but for
 // those of p.Believed (L-4).
+//
+// What was mailed to one address is locked in the order of its ids before any of
+// it goes, so that a link and the code of its mail, used at the same moment, do
+// not wait for each other until Postgres refuses one.
 func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSession) (out SignedIn, err error) {
 	err = s.signIn(ctx, "sign in by verification", session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
 		var created, detached bool
 		err := conn.QueryRow(ctx, `
-	WITH spent AS (
-		DELETE FROM verification_tokens
+	WITH named AS (
+		SELECT identifier FROM verification_tokens
 		WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' AND ($8::varchar = '' OR identifier = $8::varchar)
-		RETURNING id, identifier
+	), mailed AS (
+		SELECT id, token FROM verification_tokens WHERE identifier = ANY(ARRAY(SELECT identifier FROM named)) ORDER BY id FOR UPDATE
+	), spent AS (
+		DELETE FROM verification_tokens WHERE id = ANY(ARRAY(SELECT id FROM mailed WHERE token = ANY($7))) RETURNING id, identifier
 	), known AS (
 		SELECT u.id, u.name, u.email, u.email_verified, u.image, u.created_at, u.updated_at
 		FROM users u JOIN (SELECT DISTINCT identifier FROM spent) s ON u.email = s.identifier
@@ -175,8 +182,7 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 	), detached AS (
 		DELETE FROM accounts a USING proven WHERE a.user_id = proven.id AND a.provider <> ALL(coalesce($9::varchar[], '{}')) RETURNING a.id
 	), forgotten AS (
-		DELETE FROM verification_tokens v USING (SELECT DISTINCT identifier FROM spent) s
-		WHERE v.identifier = s.identifier AND v.id NOT IN (SELECT id FROM spent) RETURNING v.id
+		DELETE FROM verification_tokens WHERE EXISTS (SELECT FROM spent) AND id = ANY(ARRAY(SELECT id FROM mailed WHERE token <> ALL($7))) RETURNING id
 	), who AS (
 		SELECT id AS user_id FROM made UNION ALL SELECT id FROM known
 	)`+begun+surplus+`, unproven AS (
