@@ -326,7 +326,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	ready := &readiness{parts: p, schema: c.Database.Schema}
 	server := newServer(ready.hangingUp(p.handler))
 	failed := make(chan error, 2)
-	go func() { failed <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
+	go func() { failed <- server.Serve(punctual{netutil.LimitListener(listener, maxConnections)}) }()
 	if c.AdminListen != "" {
 		admin := newServer(ready.handler())
 		adminListener, err := c.listen(c.AdminListen)
