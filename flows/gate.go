@@ -3,6 +3,7 @@ package flows
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -46,12 +47,12 @@ func (g *Gate) Person(ctx context.Context, token SessionToken) (*Person, error) 
 	if !g.Sessions.Dialect.wellFormed(string(token)) {
 		return nil, ErrNoSession
 	}
-	return g.person(ctx, store.SessionToken, g.Sessions.Dialect.stored(string(token)))
+	return g.person(ctx, store.SessionToken, g.Sessions.Dialect.stored(string(token)), nil)
 }
 
 // Again asks again about somebody who is no longer Live.
 func (g *Gate) Again(ctx context.Context, p *Person) (*Person, error) {
-	return g.person(ctx, store.SessionToken, p.entry.Session.SessionToken)
+	return g.person(ctx, store.SessionToken, p.entry.Session.SessionToken, p)
 }
 
 // Bearer says whose access token is. ErrNoSession: it is none of ours, unknown,
@@ -60,10 +61,12 @@ func (g *Gate) Bearer(ctx context.Context, token string) (*Person, error) {
 	if !g.Sessions.Dialect.bearer(token) {
 		return nil, ErrNoSession
 	}
-	return g.person(ctx, store.AccessToken, g.Sessions.Dialect.stored(token))
+	return g.person(ctx, store.AccessToken, g.Sessions.Dialect.stored(token), nil)
 }
 
-func (g *Gate) person(ctx context.Context, by store.Token, stored string) (*Person, error) {
+// person looks up who has the stored token. What was derived of them before, nil
+// for nothing, is taken over where it still holds.
+func (g *Gate) person(ctx context.Context, by store.Token, stored string, before *Person) (*Person, error) {
 	entry, err := g.Sessions.Cache.Check(ctx, by, stored)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, ErrNoSession
@@ -74,10 +77,22 @@ func (g *Gate) person(ctx context.Context, by store.Token, stored string) (*Pers
 	if p, ok := entry.Memo.Load().(*Person); ok {
 		return p, nil
 	}
-	p := &Person{Identity: IdentityOf(g.Rules, entry.Checked), entry: entry}
-	p.Attributes = p.Identity.Attributes()
+	p := &Person{entry: entry}
+	if before != nil && same(before.entry.Checked, entry.Checked) {
+		p.Identity, p.Attributes = before.Identity, before.Attributes
+		p.asserted.Store(before.asserted.Load())
+	} else {
+		p.Identity = IdentityOf(g.Rules, entry.Checked)
+		p.Attributes = p.Identity.Attributes()
+	}
 	entry.Memo.Store(p)
 	return p, nil
+}
+
+// same reports that IdentityOf has the same to say of both.
+func same(a, b store.Checked) bool {
+	return a.User.ID == b.User.ID && a.User.Name == b.User.Name && a.User.Email == b.User.Email &&
+		(a.User.EmailVerified == nil) == (b.User.EmailVerified == nil) && slices.Equal(a.Providers, b.Providers)
 }
 
 // IdentityOf is what rules know of somebody.

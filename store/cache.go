@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,12 +147,14 @@ func (c *Cache) Check(ctx context.Context, by Token, token string) (*Entry, erro
 	case f == nil:
 		return nil, fmt.Errorf("check session: %w (too many are waiting)", ErrUnavailable)
 	}
-	ctx, cancel := context.WithDeadline(ctx, now.Add(patience))
-	defer cancel()
+	late := time.NewTimer(patience) // a context of its own would cost more
+	defer late.Stop()
 	select {
 	case <-f.done:
 	case <-ctx.Done():
 		return nil, wrap("check session", ctx.Err())
+	case <-late.C:
+		return nil, wrap("check session", context.DeadlineExceeded)
 	}
 	if f.err == nil && f.entry == nil {
 		return nil, wrap("check session", ErrNotFound)
@@ -211,6 +214,7 @@ func (c *Cache) heat(key cacheKey, e *Entry) {
 // work asks for what is queued, a batch at a time, until nothing is.
 func (c *Cache) work() {
 	for {
+		runtime.Gosched() // whoever is about to ask joins the batch
 		batch, by := c.take()
 		if len(batch) == 0 {
 			return
