@@ -24,6 +24,7 @@ import (
 type checkpoint struct {
 	*server
 	trusted  []netip.Prefix
+	session  string // the cookie's name
 	seen     *seen
 	returnTo returnable
 	warn     rate.Sometimes
@@ -55,9 +56,10 @@ type source struct {
 func (s *server) newCheckpoint() *checkpoint {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	p := &checkpoint{server: s, trusted: s.TrustedProxies, seen: newSeen(maxSeen), returnTo: returnable{rule: s.ReturnTo, signIn: s.url("/signin", nil)},
+	p := &checkpoint{server: s, trusted: s.TrustedProxies, seen: newSeen(maxSeen), session: s.cookies.name(sessionCookie),
 		warn:   rate.Sometimes{First: 10, Interval: logInterval},
 		checks: e, aliases: map[string]bool{}}
+	p.returnTo = returnable{rule: s.ReturnTo, signIn: s.url("/signin", nil), by: p.backFrom, begins: map[origin]string{}}
 	base := strings.TrimSuffix(s.BasePath, "/")
 	anyMethod(e, base+"/nginx", p.check(nginx))
 	anyMethod(e, base+"/forward", p.check(forward))
@@ -291,11 +293,11 @@ func (p *checkpoint) backFrom(host string) string {
 
 // signInFor is the sign-in page that leads back to what was asked for.
 func (p *checkpoint) signInFor(r *http.Request, request gate.Request) string {
-	by := p.backFrom(request.Host)
 	switch request.Method {
 	case http.MethodGet, http.MethodHead, gate.UnknownMethod:
-		return p.returnTo.link(by, request)
+		return p.returnTo.link(request)
 	}
+	by := p.backFrom(request.Host)
 	// A GET of what takes only a POST ends in an error: back to the form.
 	back := gate.Request{Scheme: request.Scheme, Host: request.Host, Port: request.Port, Path: "/"}
 	if referer := r.Header.Get("Referer"); strings.HasPrefix(referer, back.URL()) {

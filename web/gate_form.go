@@ -66,42 +66,50 @@ func isPreflight(h http.Header, method string) bool {
 	return method == http.MethodOptions && has(h, "Origin") && has(h, "Access-Control-Request-Method")
 }
 
-// returnable remembers which origins of applications a sign-in may lead back to,
+// returnable remembers how a sign-in begins that leads back to an application,
 // because deciding it anew costs as much as the rest of a refusal.
 type returnable struct {
-	rule    flows.ReturnTo
-	signIn  string   // the page, for those that may not be led back to
-	origins sync.Map // gate.Request with only the origin → bool
-	held    struct {
-		sync.Mutex
-		n int
-	}
+	rule   flows.ReturnTo
+	signIn string                   // the page, for those that may not be led back to
+	by     func(host string) string // a URL that ends in an empty parameter for the place to come back to
+
+	mu     sync.RWMutex
+	begins map[origin]string // by with the origin's address in it, "" for those that may not
 }
+
+type origin struct{ scheme, host, port string }
 
 const maxOrigins = 10_000
 
-// link is by, a URL that ends in an empty parameter, with request's address in
-// it as the place to come back to.
-func (t *returnable) link(by string, request gate.Request) string {
-	origin := request.Scheme + "://" + request.Host + ":" + request.Port
-	allowed, known := t.origins.Load(origin)
+// link is a URL with request's address in it as the place to come back to.
+func (t *returnable) link(request gate.Request) string {
+	from := origin{request.Scheme, request.Host, request.Port}
+	t.mu.RLock()
+	begin, known := t.begins[from]
+	t.mu.RUnlock()
 	if !known {
-		root := gate.Request{Scheme: request.Scheme, Host: request.Host, Port: request.Port, Path: "/"}.URL()
-		allowed = t.rule.Resolve(root) == root
-		t.held.Lock()
-		if t.held.n < maxOrigins {
-			t.held.n++
-			t.origins.Store(origin, allowed)
-		}
-		t.held.Unlock()
+		begin = t.begin(from)
 	}
-	if allowed == false {
+	switch {
+	case begin == "":
 		return t.signIn
+	case request.Plain():
+		return begin + url.QueryEscape(request.Target())
 	}
-	if request.Plain() {
-		return by + url.QueryEscape(request.URL())
+	return t.safe(t.by(request.Host), request.URL())
+}
+
+func (t *returnable) begin(from origin) (begin string) {
+	root := gate.Request{Scheme: from.scheme, Host: from.host, Port: from.port, Path: "/"}.URL()
+	if t.rule.Resolve(root) == root {
+		begin = t.by(from.host) + url.QueryEscape(strings.TrimSuffix(root, "/"))
 	}
-	return t.safe(by, request.URL())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.begins) < maxOrigins {
+		t.begins[from] = begin
+	}
+	return begin
 }
 
 // safe is link for any address.

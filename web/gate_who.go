@@ -69,7 +69,7 @@ func (p *checkpoint) whoAsks(r *http.Request) (*flows.Person, error) {
 			}
 		}
 	}
-	sealed := oneCookie(r.Header["Cookie"], p.cookies.name(sessionCookie))
+	sealed := oneCookie(r.Header["Cookie"], p.session)
 	if sealed == "" {
 		return nil, flows.ErrNoSession
 	}

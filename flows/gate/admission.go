@@ -45,8 +45,8 @@ func (a *Admission) Admits(id Identity) bool {
 		id.UserID = someNewcomer
 	}
 	id.Groups = a.groups.GroupsOf(id)
-	if a.deny != nil && a.deny.include(id) {
+	if a.deny != nil && a.deny.include(&id) {
 		return false
 	}
-	return a.allow == nil || a.allow.include(id)
+	return a.allow == nil || a.allow.include(&id)
 }

@@ -87,12 +87,12 @@ func (r *Rules) decideAnyMethod(request Request, id Identity, explain bool) (Dec
 
 func (r *Rules) decideMethod(request Request, id Identity, explain bool) (Decision, []Step) {
 	if r.oneReading(request) {
-		return r.judge(request, reading{path: request.Path}, id, explain)
+		return r.judge(&request, &reading{path: request.Path}, &id, explain)
 	}
 	var strictest Decision
 	var steps []Step
 	for _, reading := range request.readings() {
-		d, s := r.judge(request, reading, id, explain)
+		d, s := r.judge(&request, &reading, &id, explain)
 		if d.Outcome > strictest.Outcome {
 			strictest, steps = d, s
 			if explain && reading.path != request.Path {
@@ -124,7 +124,7 @@ func hasUpper(s string) bool {
 }
 
 // judge goes through the rules for one reading.
-func (r *Rules) judge(request Request, as reading, id Identity, explain bool) (Decision, []Step) {
+func (r *Rules) judge(request *Request, as *reading, id *Identity, explain bool) (Decision, []Step) {
 	var steps []Step
 	step := func(n int, name string, words ...string) {
 		if explain {
@@ -173,14 +173,14 @@ func (r *Rules) judge(request Request, as reading, id Identity, explain bool) (D
 	return r.byDefault(as, id, helps, steps, explain)
 }
 
-func refusal(id Identity) Outcome {
+func refusal(id *Identity) Outcome {
 	if id.signedIn() {
 		return Deny
 	}
 	return SignIn
 }
 
-func (r *Rules) byDefault(as reading, id Identity, helps bool, steps []Step, explain bool) (Decision, []Step) {
+func (r *Rules) byDefault(as *reading, id *Identity, helps bool, steps []Step, explain bool) (Decision, []Step) {
 	d := Decision{Outcome: Deny}
 	text := "no rule allows it"
 	switch {
@@ -201,7 +201,7 @@ func (r *Rules) byDefault(as reading, id Identity, helps bool, steps []Step, exp
 
 // matches reports whether the rule speaks of the request. unknown means that it
 // depends on who is asking, which is not known yet. why says what does not fit.
-func (r *rule) matches(request Request, as reading, id Identity) (matches, unknown bool, why string) {
+func (r *rule) matches(request *Request, as *reading, id *Identity) (matches, unknown bool, why string) {
 	if len(r.hosts) > 0 {
 		fits := false
 		for i := range r.hosts {
@@ -239,8 +239,8 @@ func (r *rule) matches(request Request, as reading, id Identity) (matches, unkno
 	if len(r.networks) > 0 && !inNetworks(r.networks, request.Client) {
 		return false, false, "another network"
 	}
-	for _, q := range r.queries {
-		if !q.matches(as) {
+	for i := range r.queries {
+		if !r.queries[i].matches(as) {
 			return false, false, "another query"
 		}
 	}
@@ -252,7 +252,7 @@ func inNetworks(networks []netip.Prefix, client netip.Addr) bool {
 	return client.IsValid() && slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(client) })
 }
 
-func (h *host) matches(name string, id Identity) (fits, unknown bool) {
+func (h *host) matches(name string, id *Identity) (fits, unknown bool) {
 	switch {
 	case h.any():
 		return true, false
@@ -268,7 +268,7 @@ func (h *host) matches(name string, id Identity) (fits, unknown bool) {
 
 // matchesMarked compares a host with {user} or {group} in it: the label there
 // must be the person's own number, or a group that the person is in.
-func (h *host) matchesMarked(name string, id Identity) (fits, unknown bool) {
+func (h *host) matchesMarked(name string, id *Identity) (fits, unknown bool) {
 	before, rest, _ := strings.Cut(h.text, "{")
 	mark, after, _ := strings.Cut(rest, "}")
 	label, ok := strings.CutPrefix(name, before)
@@ -282,7 +282,7 @@ func (h *host) matchesMarked(name string, id Identity) (fits, unknown bool) {
 }
 
 // matchesMarks takes the named groups user and group of an expression as marks.
-func matchesMarks(re *regexp.Regexp, text string, id Identity) (fits, unknown bool) {
+func matchesMarks(re *regexp.Regexp, text string, id *Identity) (fits, unknown bool) {
 	if re.NumSubexp() == 0 {
 		return re.MatchString(text), false
 	}
@@ -301,7 +301,7 @@ func matchesMarks(re *regexp.Regexp, text string, id Identity) (fits, unknown bo
 	return true, false
 }
 
-func (id Identity) isMarked(mark, label string) (fits, unknown bool) {
+func (id *Identity) isMarked(mark, label string) (fits, unknown bool) {
 	switch {
 	case !id.signedIn():
 		return true, true
@@ -311,7 +311,7 @@ func (id Identity) isMarked(mark, label string) (fits, unknown bool) {
 	return slices.ContainsFunc(id.Groups, func(g string) bool { return strings.EqualFold(g, label) }), false
 }
 
-func (p *pathPattern) matches(as reading, id Identity) (fits, unknown bool) {
+func (p *pathPattern) matches(as *reading, id *Identity) (fits, unknown bool) {
 	switch {
 	case p.regex != nil && as.folded:
 		return matchesMarks(p.foldedR, as.path, id)
@@ -328,7 +328,7 @@ func (p *pathPattern) matches(as reading, id Identity) (fits, unknown bool) {
 	return under(as.path, prefix), false
 }
 
-func (q queryPattern) matches(as reading) bool {
+func (q *queryPattern) matches(as *reading) bool {
 	value, present := as.query[q.Key]
 	fits := present
 	switch {
@@ -347,7 +347,7 @@ func (r *Rules) Knows(host string) bool {
 	for i := range r.rules {
 		for j := range r.rules[i].hosts {
 			h := &r.rules[i].hosts[j]
-			if fits, _ := h.matches(host, Identity{}); fits && !h.any() {
+			if fits, _ := h.matches(host, &Identity{}); fits && !h.any() {
 				return true
 			}
 		}

@@ -205,11 +205,13 @@ func (r Request) Authority() string {
 	return r.Host + ":" + r.Port
 }
 
-// URL is the request's address, written anew from its parts.
-func (r Request) URL() string {
-	u := r.Scheme + "://" + r.Authority() + r.Path
-	if r.Query != "" {
-		u += "?" + r.Query
+// Target is path and query as sent.
+func (r Request) Target() string {
+	if r.Query == "" {
+		return r.Path
 	}
-	return u
+	return r.Path + "?" + r.Query
 }
+
+// URL is the request's address, written anew from its parts.
+func (r Request) URL() string { return r.Scheme + "://" + r.Authority() + r.Target() }

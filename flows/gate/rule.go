@@ -417,7 +417,7 @@ func methodIn(list []string, method string) bool {
 func (r *Rules) GroupsOf(id Identity) []string {
 	var in []string
 	for _, name := range r.names {
-		if r.groups[name].include(id) {
+		if of := r.groups[name]; of.include(&id) {
 			in = append(in, name)
 		}
 	}
@@ -426,5 +426,5 @@ func (r *Rules) GroupsOf(id Identity) []string {
 
 // MayMakeTokens reports whether id may make access tokens.
 func (r *Rules) MayMakeTokens(id Identity) bool {
-	return r.tokens != nil && id.signedIn() && r.tokens.include(id)
+	return r.tokens != nil && id.signedIn() && r.tokens.include(&id)
 }

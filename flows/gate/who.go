@@ -16,7 +16,7 @@ type Identity struct {
 	Groups    []string // named groups that the person is in, sorted; see Rules.GroupsOf
 }
 
-func (id Identity) signedIn() bool { return id.UserID != 0 }
+func (id *Identity) signedIn() bool { return id.UserID != 0 }
 
 // A Who describes people. Exactly one of its fields is set.
 type Who struct {
@@ -139,7 +139,7 @@ func listed(words []string) string {
 
 // include reports whether id is one of p. Nobody in particular is only one of
 // everyone: an empty address is at no domain, and user 0 is no user.
-func (p people) include(id Identity) bool {
+func (p *people) include(id *Identity) bool {
 	switch p.kind {
 	case whoEveryone:
 		return true
