@@ -23,6 +23,7 @@ import (
 type options struct {
 	rounds  int
 	seconds float64
+	turns   int // that each measurement is cut in
 	only    string
 	rows    int
 	row     string
@@ -41,6 +42,9 @@ func main() {
 	flag.StringVar(&o.perf, "perf", "", "record the server with Linux perf into this file")
 	flag.StringVar(&o.binary, "binary", "", "measure this gatepost instead of building one")
 	flag.Parse()
+	if o.turns = 8; o.perf != "" {
+		o.turns = 1 // each would be recorded over the one before
+	}
 	measure := func() error {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -62,9 +63,23 @@ func (p *Server) Stop() {
 	p.Wait()
 }
 
-// CPU is the time that the process has spent, utime + stime.
-func (p *Server) CPU() (time.Duration, error) {
-	spent, _, err := stat(p.Process.Pid)
+// CPU is the time that the process's threads have spent, user's and system's, as
+// the scheduler counts it: in nanoseconds, where utime and stime have hundredths
+// of a second.
+func (p *Server) CPU() (spent time.Duration, err error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.Process.Pid))
+	for _, thread := range threads {
+		raw, err := os.ReadFile(thread)
+		if err != nil {
+			return 0, err
+		}
+		ns, _, _ := strings.Cut(string(raw), " ")
+		n, err := strconv.ParseInt(ns, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", thread, err)
+		}
+		spent += time.Duration(n)
+	}
 	return spent, err
 }
 
