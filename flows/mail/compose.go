@@ -8,6 +8,7 @@ import (
 	"fmt"
 	htmltemplate "html/template"
 	"io/fs"
+	"net/mail"
 	"net/textproto"
 	"os"
 	"path/filepath"
@@ -143,7 +144,7 @@ func (m *Mailer) compose(l Link) ([]byte, error) {
 		return nil, err
 	}
 	e := email.NewEmail()
-	e.From, e.To, e.Subject, e.Text, e.HTML = m.smtp.from.String(), []string{l.To}, subject, text, html
+	e.From, e.To, e.Subject, e.Text, e.HTML = m.smtp.from.String(), []string{"<" + recipient(l.To) + ">"}, subject, text, html
 	e.Headers = textproto.MIMEHeader{
 		"Message-Id":       {"<" + strings.ToLower(rand.Text()) + "@" + m.smtp.domain + ">"},
 		"Date":             {time.Now().UTC().Format(time.RFC1123Z)},
@@ -151,4 +152,10 @@ func (m *Mailer) compose(l Link) ([]byte, error) {
 		"Content-Language": {m.languages.Named(l.Language).Tag},
 	}
 	return e.Bytes()
+}
+
+// recipient is an address as envelope and header have it. A local part that is no
+// dot-atom, such as a..b, is only one mailbox when it is quoted (RFC 5321 §4.1.2).
+func recipient(address string) string {
+	return strings.Trim((&mail.Address{Address: address}).String(), "<>")
 }

@@ -223,7 +223,7 @@ func (m *Mailer) attempt(ctx context.Context, l Link) error {
 	if err != nil {
 		return err
 	}
-	return m.smtp.send(ctx, l.To, message)
+	return m.smtp.send(ctx, recipient(l.To), message)
 }
 
 // fingerprint lets log lines about one address be told together without naming

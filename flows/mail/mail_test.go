@@ -241,6 +241,39 @@ func TestMessage(t *testing.T) {
 	}
 }
 
+// M-13: dots where a dot-atom has none are quoted in envelope and header, and are
+// the same mailbox in both.
+func TestRecipients(t *testing.T) {
+	for address, want := range map[string]string{
+		"ada@example.org":           "ada@example.org",
+		"a.b+c@xn--bcher-kva.de":    "a.b+c@xn--bcher-kva.de",
+		"a..b@docomo.example":       `"a..b"@docomo.example`,
+		".a@docomo.example":         `".a"@docomo.example`,
+		"a.@docomo.example":         `"a."@docomo.example`,
+		"!#$%&'*+-/=?^_`{|}~@a.org": "!#$%&'*+-/=?^_`{|}~@a.org",
+	} {
+		b := &inbox{}
+		m, _ := newMailer(t, Config{TLS: "none", Host: b.listen(t, "plain", tls.Certificate{})})
+		l := link
+		l.To = address
+		if err := m.attempt(t.Context(), l); err != nil {
+			t.Fatal(address, err)
+		}
+		to, raws := b.got()
+		parsed, err := mail.ReadMessage(strings.NewReader(raws[0]))
+		if err != nil {
+			t.Fatal(address, err)
+		}
+		header, err := mail.ParseAddressList(parsed.Header.Get("To"))
+		if err != nil || len(header) != 1 || header[0].Address != address || len(to) != 1 || to[0] != address {
+			t.Errorf("%s: to %v, header %v, %v", address, to, header, err)
+		}
+		if got := recipient(address); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}
+
 // M-13, M-19: in every language both bodies carry the one link and the code, the
 // subject says where it leads, and nothing of the recipient is in any of it.
 func TestMessageInEveryLanguage(t *testing.T) {

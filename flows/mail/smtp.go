@@ -161,7 +161,7 @@ func (s *smtpClient) prepare(c *smtp.Client) error {
 	return nil
 }
 
-// send delivers one message to one recipient, the very address that is stored.
+// send delivers one message to one recipient, as recipient gives it.
 func (s *smtpClient) send(ctx context.Context, to string, message []byte) error {
 	c, err := s.open(ctx)
 	if err != nil {
