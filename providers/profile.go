@@ -15,7 +15,7 @@ import (
 type Profile struct {
 	Subject       string // 1–255 bytes; the provider's id for the person
 	Name          string // NFC, without control and format characters, at most 255 bytes
-	Email         string // lower case; only to be shown unless EmailVerified
+	Email         string // as the provider writes it; only to be shown unless EmailVerified
 	Image         string // an https URL, or a small picture as a data URL
 	EmailVerified bool   // the catalogue's trust rule held
 	MayLink       bool   // and nobody but the address's owner could make it hold
@@ -32,7 +32,7 @@ func MapProfile(p Provider, docs Documents) (Profile, error) {
 	out := Profile{
 		Subject: subject,
 		Name:    cleanName(p.Map.Name.Value(docs)),
-		Email:   strings.ToLower(p.Map.Email.Value(docs)),
+		Email:   p.Map.Email.Value(docs),
 		Image:   p.image(docs),
 	}
 	out.EmailVerified = out.Email != "" && p.EmailVerified.holds(docs)

@@ -39,6 +39,7 @@ var People = []Person{
 	{"1002", "Grace Hopper", "grace@example.org", true},
 	{"1003", "Linus Pauling", "", false},
 	{"1004", "Mallory Moe", "ada@example.org", false},
+	{"1005", "Ute Maler", "Ute@Bücher.example", true},
 }
 
 const (
