@@ -18,6 +18,7 @@ const secret = 'the secret that both of them have, 32 bytes and more';
 const role = 'nextauth_v3';
 const day = 24 * 60 * 60 * 1000;
 
+const addresses = { Ute: 'Ute@Bücher.example', Max: 'Max@Example.net' };
 let port, origin, issuer, gatepost, env, sql, socket, mail, browser, behind, v3, ours;
 const servers = [];
 const listen = (server, at) => { servers.push(server.listen(at, '127.0.0.1')); };
@@ -42,7 +43,7 @@ before(async () => {
   listen(new Provider(issuer, {
     clients: [{ client_id: 'site', client_secret: 'a-secret-of-some-length', redirect_uris: ['work', 'strict'].map((id) => `${origin}/api/auth/callback/${id}`), token_endpoint_auth_method: 'client_secret_post' }],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'picture'] },
-    findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, name: `${id} Lee`, email: `${id}@example.net`, email_verified: true, picture: `https://pictures.example.net/${id}.png` }) }),
+    findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, name: `${id} Lee`, email: addresses[id] ?? `${id}@example.net`, email_verified: true, picture: `https://pictures.example.net/${id}.png` }) }),
     pkce: { required: () => false }, // v3 does without, unless told
     cookies: { keys: ['a key of the test'] },
   }), port + 5);
@@ -109,11 +110,11 @@ async function byProvider(who, b = visitor(origin)) {
   return b;
 }
 
-async function askForLink(email, b = visitor(origin)) {
+async function askForLink(email, b = visitor(origin), mailbox = email) {
   const asked = await b.post('/api/auth/signin/email', { email, callbackUrl: '/in' });
   assert.equal(asked.headers.get('location'), `${origin}/api/auth/verify-request?provider=email&type=email`);
   const message = await mail.next();
-  assert.equal(message.to, email);
+  assert.equal(message.to, mailbox);
   return /^http\S+/m.exec(message.text)[0];
 }
 
@@ -130,8 +131,8 @@ async function open(link, b) {
   return r;
 }
 
-async function byMail(email, b = visitor(origin)) {
-  const done = await open(await askForLink(email, b), b);
+async function byMail(email, b = visitor(origin), mailbox = email) {
+  const done = await open(await askForLink(email, b, mailbox), b);
   assert.equal(done.headers.get('location'), `${origin}/in`);
   return b;
 }
@@ -160,7 +161,7 @@ test('a site of NextAuth v3 changes over while people are signed in', async () =
 
   env = { NEXTAUTH_SECRET: secret, SMTP_PASSWORD: 'x', GATEPOST_MAIL_USERNAME: '', GATEPOST_MAIL_PASSWORD: '', GATEPOST_PUBLIC_URL: origin, GATEPOST_DEV: 'true', GATEPOST_LISTEN: `127.0.0.1:${port + 8}`, GATEPOST_ADMIN_LISTEN: '', GATEPOST_DRAIN: '0s',
     GATEPOST_KEYS: 'k'.repeat(40), GATEPOST_DATABASE_URL: `postgres:///site?user=gatepost&host=${socket}`,
-    GATEPOST_MAIL_HOST: `127.0.0.1:${mail.port}`, GATEPOST_MAIL_TLS: 'none', GATEPOST_MAIL_FROM: 'Site <sign-in@site.example>',
+    GATEPOST_MAIL_CLIENT_PER_WINDOW: '100', GATEPOST_MAIL_HOST: `127.0.0.1:${mail.port}`, GATEPOST_MAIL_TLS: 'none', GATEPOST_MAIL_FROM: 'Site <sign-in@site.example>',
     GATEPOST_PROVIDERS: JSON.stringify(['Work', 'Strict'].map((name) => ({ id: name.toLowerCase(), type: 'oidc', name, issuer, client_id: 'site', client_secret: 'a-secret-of-some-length' }))) };
   const config = dir('gatepost.yaml');
   writeFileSync(config, /^```yaml\n([^]*?)\n```/m.exec(readFileSync(`${root}docs/nextauth.md`, 'utf8'))[1]);
@@ -269,6 +270,69 @@ test('a link that one mailed opens at the other', async () => {
       await open(link, again);
       assert.deepEqual(await again.session(), {}, name);
     }
+  }
+});
+
+test('who has an address beyond ASCII is one person at both', async () => {
+  const typed = (name) => `${name}@bücher.example`, mailbox = (name) => `${name}@xn--bcher-kva.example`;
+  const rows = (name) => sql('SELECT email, (SELECT count(*)::int FROM sessions s WHERE s.user_id = u.id) AS sessions FROM users u WHERE email ILIKE $1', `${name}@%`);
+  for (const [name, first, , second] of both()) {
+    const who = `idn${first.at}`;
+    at(first);
+    await byMail(typed(who), visitor(origin), mailbox(who)); // makes the user
+    at(second);
+    await byMail(typed(who), visitor(origin), mailbox(who));
+    at(ours);
+    await byMail(mailbox(who)); // written otherwise
+    for (const [asked, opened] of [[first, second], [second, first]]) { // a link of one at the other
+      const b = visitor(origin);
+      at(asked);
+      const link = await askForLink(typed(who), b, mailbox(who));
+      at(opened);
+      await open(link, b);
+      assert.equal((await same(b)).user.email, typed(who), name);
+    }
+    assert.deepEqual(await rows(who), [{ email: typed(who), sessions: 5 }], name);
+  }
+
+  at(v3);
+  await byProvider('Ute');
+  at(ours);
+  await byProvider('Ute');
+  await byMail(typed('ute'), visitor(origin), mailbox('ute'));
+  at(v3);
+  await byProvider('Ute');
+  assert.deepEqual(await rows('ute'), [{ email: typed('ute'), sessions: 4 }]);
+});
+
+test('whose address another program wrote with capitals is one person at both', async () => {
+  at(v3);
+  await byProvider('Max');
+  const written = () => sql(`SELECT email, (SELECT count(*)::int FROM sessions s WHERE s.user_id = u.id) AS sessions FROM users u WHERE lower(email) = 'max@example.net'`);
+  assert.deepEqual(await written(), [{ email: 'max@example.net', sessions: 1 }]); // v3 itself writes lower case
+  await sql(`UPDATE users SET email = 'Max@Example.net' WHERE email = 'max@example.net'`);
+  for (const [, server] of both()) {
+    at(server);
+    await byProvider('Max');
+  }
+  at(ours);
+  const strict = visitor(origin), refused = await strict.ask(await begin(strict, 'Max', 'strict')); // another account with that address
+  assert.match(refused.headers.get('location'), /error=OAuthAccountNotLinked/);
+  const b = visitor(origin), link = await askForLink('Max@Example.net', b, 'max@example.net');
+  at(v3);
+  await open(link, b);
+  assert.equal((await same(b)).user.email, 'Max@Example.net');
+  assert.deepEqual(await written(), [{ email: 'Max@Example.net', sessions: 4 }]);
+});
+
+test('an address with dots in a row is one person at both', async () => {
+  for (const [name, first, , second] of both()) {
+    const email = `dots..${first.at}@docomo.example`;
+    for (const server of [first, second]) {
+      at(server);
+      await byMail(email, visitor(origin), server === ours ? `"dots..${first.at}"@docomo.example` : email);
+    }
+    assert.deepEqual(await sql('SELECT email FROM users WHERE email = $1', email), [{ email }], name);
   }
 });
 

@@ -96,7 +96,7 @@ func (a *Admission) account(ctx context.Context, in store.OAuthSignIn, p provide
 }
 
 func (a *Admission) applicant(ctx context.Context, in store.OAuthSignIn, subject string) (applicant, error) {
-	user, err := a.user(ctx, in.Account.CompoundID, in.LinkTo, in.User)
+	user, err := a.user(ctx, in.Account.CompoundID, in.LinkTo, in.User, provenAddresses(in))
 	if err != nil {
 		return applicant{}, err
 	}
@@ -113,14 +113,19 @@ func (a *Admission) listed(ctx context.Context, in store.OAuthSignIn, subject st
 	return err == nil && a.admits(x.id), err
 }
 
-// address refuses somebody who may not sign in by mail. When a mail is asked for,
+// address refuses somebody who may not sign in by mail to a mailbox, of which
+// these are spellings. When a mail is asked for,
 // the hook is asked also about those whom the lists refuse, so that the time of
 // the answer does not tell who is on them (security M-11).
-func (a *Admission) address(ctx context.Context, address string, requested bool) error {
+func (a *Admission) address(ctx context.Context, addresses []string, requested bool) error {
 	if a == nil {
 		return nil
 	}
-	user, err := a.user(ctx, "", 0, store.User{Email: address})
+	if len(addresses) == 0 {
+		return refuse(AccessDenied, ReasonSignInRefused, "no mailbox")
+	}
+	address := canonicalOf(addresses[0])
+	user, err := a.user(ctx, "", 0, store.User{Email: address}, addresses)
 	if err != nil {
 		return err
 	}
@@ -137,20 +142,29 @@ func (a *Admission) address(ctx context.Context, address string, requested bool)
 }
 
 // user is who would be signed in: newcomer, if they have no user yet.
-func (a *Admission) user(ctx context.Context, compoundID string, linkTo int32, newcomer store.User) (store.User, error) {
-	user, err := a.Store.Applicant(ctx, compoundID, linkTo, newcomer.Email)
+func (a *Admission) user(ctx context.Context, compoundID string, linkTo int32, newcomer store.User, addresses []string) (store.User, error) {
+	user, err := a.Store.Applicant(ctx, compoundID, linkTo, addresses)
 	if errors.Is(err, store.ErrNotFound) {
 		return newcomer, nil
 	}
 	return user, err
 }
 
+// provenAddresses are spellings of the address that in proves, nil for none.
+func provenAddresses(in store.OAuthSignIn) []string {
+	if in.User.Email == "" {
+		return nil
+	}
+	return in.Addresses
+}
+
 // newApplicant is user signing in by way of account. The address that counts is
-// the user's own, or that of this sign-in for who has none; both are proven.
+// the user's own, or that of this sign-in for who has none; both are proven, and
+// in the canonical form.
 func newApplicant(user store.User, proven string, account hookAccount) applicant {
-	x := applicant{Account: account, id: gate.Identity{UserID: user.ID, Name: user.Name, Email: proven, Providers: []string{account.Provider}}}
-	if user.ID != 0 && user.EmailVerified != nil && user.Email != "" {
-		x.id.Email = user.Email
+	x := applicant{Account: account, id: gate.Identity{UserID: user.ID, Name: user.Name, Email: canonicalOf(proven), Providers: []string{account.Provider}}}
+	if own := provenAddress(user); user.ID != 0 && own != "" {
+		x.id.Email = own
 	}
 	x.User = hookUserOf(user)
 	x.User.Email = textOrNull(x.id.Email)

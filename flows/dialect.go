@@ -20,6 +20,8 @@ type Dialect interface {
 	// link is what to look for of a link, none for what is none. The token to
 	// store for a new one comes first.
 	link(address, token string) store.Proof
+	// addresses are spellings of raw, the one that is written first.
+	addresses(raw string) []string
 	upstream(token, owner string) string // the form in accounts of a provider's token
 	openUpstream(stored, owner string) (string, error)
 	keepsRefreshTokens() bool // those too that nobody asked for
@@ -65,6 +67,9 @@ func (o own) link(_, token string) store.Proof {
 	}
 	return store.Proof{Tokens: o.keys.MACs(purposeLink, token)}
 }
+
+// addresses begin with the canonical form. The others may have been taken over.
+func (own) addresses(raw string) []string { return spellings(raw) }
 
 func (o own) upstream(token, owner string) string { return o.keys.sealUpstream(token, owner) }
 
@@ -114,10 +119,21 @@ func (shared) stored(token string) string { return token }
 // to, what is not exactly one mailbox: such a row proves no address (nextauth-v3
 // §18 row 6, CVE-2026-73420).
 func (s shared) link(address, token string) store.Proof {
-	if canonical, err := ParseAddress(address); err != nil || canonical != address || !s.wellFormed(token) {
+	if !isSpelling(address) || !s.wellFormed(token) {
 		return store.Proof{}
 	}
-	return store.Proof{Identifier: address, Tokens: []string{s.secret.Hash(token)}}
+	return store.Proof{Identifier: address, Addresses: s.addresses(address), Tokens: []string{s.secret.Hash(token)}}
+}
+
+// addresses begin with the form that has its domain in Unicode, if there is one:
+// people type that, and NextAuth finds them by what they type. All replicas write
+// the same one, so that the unique index makes one user of a mailbox.
+func (shared) addresses(raw string) []string {
+	all := spellings(raw)
+	if len(all) > 1 && all[1] == strings.ToLower(all[1]) {
+		all[0], all[1] = all[1], all[0]
+	}
+	return all
 }
 
 func (shared) keepsRefreshTokens() bool { return true }

@@ -63,7 +63,12 @@ func TestLinkProofs(t *testing.T) {
 		{"a@b.test", "", false, false},
 		{"a@b.test", ours, true, true},
 		{"a@b.test", theirs, false, true},
-		{"A@b.test", theirs, false, false},
+		{"A@b.test", theirs, false, true}, // of a row that has it so
+		{" a@b.test", theirs, false, false},
+		{"idn@bücher.de", theirs, false, true},
+		{"idn@xn--bcher-kva.de", theirs, false, true},
+		{"idn@\uff42ücher.de", theirs, false, false}, // mailed elsewhere by NextAuth
+		{"a..b@c.test", theirs, false, true},
 		{"a@b", theirs, false, false},
 		{"e＠evil.test@victim.test", theirs, false, false},
 		{"limit", theirs, false, false},

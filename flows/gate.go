@@ -102,17 +102,11 @@ func IdentityOf(rules *gate.Rules, c store.Checked) gate.Identity {
 	return id
 }
 
-// provenAddress is the address that u has proven, "" for none. Another program
-// may have taken for one what is not exactly one mailbox, such as
-// "e＠evil.test@example.org", which its owner's mail server delivers elsewhere
-// than a rule for example.org supposes (CVE-2026-73420).
+// provenAddress is the address that u has proven, in the canonical form however
+// it is stored, "" for none.
 func provenAddress(u store.User) string {
 	if u.EmailVerified == nil {
 		return ""
 	}
-	address, err := ParseAddress(u.Email)
-	if err != nil {
-		return ""
-	}
-	return address
+	return canonicalOf(u.Email)
 }

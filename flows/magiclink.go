@@ -40,7 +40,7 @@ type MailRequest struct {
 // asked: it may type the mailed code, and is recognised when the link is opened.
 type MailAttempt struct {
 	ID        string // random; the code is bound to it
-	Email     string
+	Email     string // as ParseAddress gives it
 	Token     string // the stored form of the link's token
 	ReturnTo  string // absolute, passed by ReturnTo.Resolve
 	Browser   string
@@ -114,6 +114,7 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 		return MailAttempt{}, false, refuse(EmailSignin, ReasonAddressInvalid, "%w", err)
 	}
 	token := m.Sessions.Dialect.newToken()
+	addresses := m.Sessions.Dialect.addresses(r.Address)
 	a = MailAttempt{
 		ID: randomToken(), Email: address, Token: m.Sessions.Dialect.link(address, token).Tokens[0],
 		ReturnTo: r.ReturnTo, Browser: r.Browser, System: r.System, Sent: 1, StartedAt: m.Now(),
@@ -121,8 +122,9 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 	if r.Before.Email == address {
 		a.Sent += r.Before.Sent
 	}
-	granted, err := m.Store.RequestVerification(ctx, store.VerificationRequest{
-		Identifier: address,
+	identifier, granted, err := m.Store.RequestVerification(ctx, store.VerificationRequest{
+		Identifier: addresses[0],
+		Addresses:  addresses,
 		Token:      a.Token,
 		CodeToken:  m.codeToken(a),
 		TTL:        m.TTL,
@@ -134,11 +136,11 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 	if err != nil || !granted {
 		return a, false, err
 	}
-	if err := m.Admission.address(ctx, address, true); err != nil {
+	if err := m.Admission.address(ctx, addresses, true); err != nil {
 		// The rows stay: what they unlock is mailed to nobody.
 		return a, false, err
 	}
-	err = m.Send(mail.Link{To: address, URL: m.URL(address, token), Code: m.code(a), Site: m.Site, Language: r.Language, Expires: m.TTL})
+	err = m.Send(mail.Link{To: address, URL: m.URL(identifier, token), Code: m.code(a), Site: m.Site, Language: r.Language, Expires: m.TTL})
 	if err != nil {
 		// The rows must not outlive a mail that will never come.
 		return a, false, errors.Join(
@@ -202,7 +204,8 @@ func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed strin
 		}
 		return SignedIn{}, refuse(Verification, ReasonCodeWrong, "%d tries left", left)
 	}
-	return m.signIn(ctx, store.Proof{Tokens: m.Store.CodeTokens(m.codeToken(a), m.Tries)}, a.ReturnTo, current)
+	proof := store.Proof{Tokens: m.Store.CodeTokens(m.codeToken(a), m.Tries), Addresses: m.Sessions.Dialect.addresses(a.Email)}
+	return m.signIn(ctx, proof, a.ReturnTo, current)
 }
 
 // Revoke spends the link's token without signing anybody in: "this wasn't me".
@@ -242,7 +245,7 @@ func (m *MagicLink) admit(ctx context.Context, proof store.Proof) error {
 	if err != nil {
 		return linkError(err)
 	}
-	err = m.Admission.address(ctx, row.Identifier, false)
+	err = m.Admission.address(ctx, m.Sessions.Dialect.addresses(row.Identifier), false)
 	if isRefusal(err) {
 		err = errors.Join(err, m.Store.RevokeVerification(ctx, proof))
 	}

@@ -139,28 +139,20 @@ func (a Attempt) check(providerID string, now time.Time) error {
 	return nil
 }
 
-// vouchedAddress is the address of p that counts, "" for none. Only one that the
-// catalogue trusts this provider to vouch for is ever written to, or looked up
-// in, users.email (security G-3).
-func vouchedAddress(p providers.Profile) string {
-	if !p.EmailVerified || !p.MayLink {
-		return ""
+// addresses are the spellings of p's address, nil if it is of no account here, and
+// the one to write, "" unless the catalogue trusts this provider to vouch for it:
+// only such an address is ever written to users.email (security G-3). One that
+// nobody vouches for stands in the way with Claims alone.
+func (o *OAuth) addresses(p providers.Profile) (write string, all []string) {
+	all = o.Sessions.Dialect.addresses(p.Email)
+	vouched := p.EmailVerified && p.MayLink
+	switch {
+	case len(all) == 0 || !vouched && !o.Claims:
+		return "", nil
+	case !vouched:
+		return "", all
 	}
-	address, err := ParseAddress(p.Email)
-	if err != nil {
-		return ""
-	}
-	return address
-}
-
-// claimedAddress is the address of p that stands in the way though nobody vouches
-// for it, "" for none.
-func (o *OAuth) claimedAddress(p providers.Profile) string {
-	address, err := ParseAddress(p.Email)
-	if !o.Claims || err != nil || vouchedAddress(p) != "" {
-		return ""
-	}
-	return address
+	return all[0], all
 }
 
 func (o *OAuth) signIn(ctx context.Context, providerID string, id providers.Identity, a Attempt, current SessionToken) (SignedIn, error) {
@@ -169,9 +161,9 @@ func (o *OAuth) signIn(ctx context.Context, providerID string, id providers.Iden
 		Account: o.account(providerID, id),
 		User:    store.User{Name: id.Name, Image: id.Image},
 		Session: session,
-		LinkTo:  a.LinkTo, Believed: o.Believed, Claimed: o.claimedAddress(id.Profile),
+		LinkTo:  a.LinkTo, Believed: o.Believed,
 	}
-	in.User.Email = vouchedAddress(id.Profile)
+	in.User.Email, in.Addresses = o.addresses(id.Profile)
 	if err := o.Admission.account(ctx, in, id.Profile); err != nil {
 		return SignedIn{}, err
 	}
@@ -204,9 +196,9 @@ func (o *OAuth) resolve(ctx context.Context, in store.OAuthSignIn, f store.Facts
 		}
 		return signedIn, err
 	case actLink:
-		return o.linked(ctx, a.LinkTo, "", in)
+		return o.linked(ctx, a.LinkTo, nil, in)
 	case actLinkSame:
-		return o.linked(ctx, f.Namesake, in.User.Email, in)
+		return o.linked(ctx, f.Namesake, in.Addresses, in)
 	}
 	if refusal.Reason != ReasonAddressInUse && refusal.Reason != ReasonSessionTooOld {
 		return store.SignedIn{}, refusal
@@ -227,7 +219,7 @@ func (o *OAuth) resolve(ctx context.Context, in store.OAuthSignIn, f store.Facts
 
 // linked adds in's account to userID. A lost race means that somebody else has
 // the account by now.
-func (o *OAuth) linked(ctx context.Context, userID int32, requireVerified string, in store.OAuthSignIn) (store.SignedIn, error) {
+func (o *OAuth) linked(ctx context.Context, userID int32, requireVerified []string, in store.OAuthSignIn) (store.SignedIn, error) {
 	s, err := o.Store.SignInByLinking(ctx, userID, requireVerified, in)
 	switch {
 	case isConflict(err):
@@ -250,7 +242,7 @@ func (o *OAuth) FinishLink(ctx context.Context, p PendingLink, userID int32, tok
 	}
 	fresh, session := o.Sessions.begin(token)
 	account := o.account(p.Provider, providers.Identity{Profile: providers.Profile{Subject: p.Subject}})
-	signedIn, err := o.linked(ctx, userID, "", store.OAuthSignIn{Account: account, Session: session})
+	signedIn, err := o.linked(ctx, userID, nil, store.OAuthSignIn{Account: account, Session: session})
 	if err != nil {
 		return SignedIn{}, false, err
 	}

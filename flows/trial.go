@@ -1,7 +1,6 @@
 package flows
 
 import (
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -62,16 +61,19 @@ type Forecast struct {
 // Forecast reads what signing in with profile would do, with nobody signed in
 // before. Nothing is written.
 func (o *OAuth) Forecast(ctx context.Context, providerID string, profile providers.Profile) (Forecast, error) {
-	email := vouchedAddress(profile)
+	email, addresses := o.addresses(profile)
 	in := store.OAuthSignIn{
 		Account: store.Account{CompoundID: CompoundID(providerID, profile.Subject), Type: "oauth", Provider: providerID},
-		User:    store.User{Name: profile.Name, Email: email, Image: profile.Image},
+		User:    store.User{Name: profile.Name, Email: email, Image: profile.Image}, Addresses: addresses,
 	}
-	f, err := o.Store.FactsOf(ctx, in.Account.CompoundID, cmp.Or(email, o.claimedAddress(profile)))
+	f, err := o.Store.FactsOf(ctx, in.Account.CompoundID, addresses)
 	if err != nil {
 		return Forecast{}, err
 	}
 	out := forecast(f, email, o.Linking, o.Now())
+	if out.Refusal != nil && len(addresses) > 0 {
+		out.Email = addresses[0]
+	}
 	out.AsksHook = o.Admission != nil && o.Admission.Hook != nil
 	listed, err := o.Admission.listed(ctx, in, profile.Subject)
 	if err == nil && !listed {

@@ -76,7 +76,7 @@ func everything(ctx context.Context, s *store.Store, cache *store.Cache, name st
 	if _, f, err := s.SignInByAccount(ctx, answer("github", name, address, name+" other")); err != nil || f.Namesake != id {
 		return fmt.Errorf("facts: %+v, %w", f, err)
 	}
-	if _, err := s.SignInByLinking(ctx, id, address, answer("github", name, "", name+" linked")); err != nil {
+	if _, err := s.SignInByLinking(ctx, id, []string{address}, answer("github", name, "", name+" linked")); err != nil {
 		return err
 	}
 	if u, _, err := s.Session(ctx, "session "+name+" linked", lifetimes); err != nil || u.ID != id {
@@ -102,7 +102,7 @@ func everything(ctx context.Context, s *store.Store, cache *store.Cache, name st
 		return err
 	}
 	for _, token := range []string{"revoked " + name, "kept " + name} {
-		ok, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: address, Token: token, CodeToken: "code:" + token, TTL: time.Minute, CodeTries: 3,
+		_, ok, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: address, Token: token, CodeToken: "code:" + token, TTL: time.Minute, CodeTries: 3,
 			AddressKey: address, ClientKey: address, Limits: store.MailLimits{AddressPerWindow: 9, AddressPerDay: 9, ClientPerWindow: 9, Window: time.Hour}})
 		if err != nil || !ok {
 			return fmt.Errorf("request: %v, %w", ok, err)

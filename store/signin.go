@@ -15,7 +15,7 @@ type Facts struct {
 	Owner            int32 // has the account
 	Current          int32 // whom the replaced session signs in
 	CurrentSince     time.Time
-	Namesake         int32 // has the proven address, or else the claimed one
+	Namesake         int32 // has the address, in one of its spellings
 	NamesakeVerified bool
 }
 
@@ -27,9 +27,25 @@ type OAuthSignIn struct {
 	LinkTo  int32 // the user who asked to link the account; 0 is a sign-in
 	// Believed are providers that only hand out addresses that they have proven.
 	Believed []string
-	// Claimed is an address that the provider does not vouch for. It is never
-	// written, and whoever has it is a namesake.
-	Claimed string
+	// Addresses are spellings of User.Email, or else of an address that the provider
+	// does not vouch for: whoever has one is a namesake. They are never written.
+	Addresses []string
+}
+
+// addresses are never none where User.Email is one.
+func (in OAuthSignIn) addresses() []string {
+	if len(in.Addresses) == 0 && in.User.Email != "" {
+		return []string{in.User.Email}
+	}
+	return in.Addresses
+}
+
+// The schema's only index on addresses is of their exact spelling, so whoever has
+// a mailbox is looked for under all spellings that it may have been stored in. Of
+// several users the first is who has proven it, and else by the order of
+// spellings, the parameter p.
+func addressee(p string) string {
+	return " email = ANY(" + p + "::varchar[]) ORDER BY email_verified IS NULL, array_position(" + p + "::varchar[], email) LIMIT 1"
 }
 
 // The parts that every statement that begins a session shares. They read from
@@ -89,7 +105,7 @@ func sessionArgs(n NewSession) []any {
 func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out SignedIn, f Facts, err error) {
 	a := in.Account
 	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
-		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, in.User.Name, in.User.Email, in.User.Image, in.LinkTo, in.Believed, in.Claimed)
+		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, in.User.Name, in.User.Email, in.User.Image, in.LinkTo, in.Believed, in.addresses())
 	err = s.signIn(ctx, "sign in by account", in.Session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		out, f = SignedIn{}, Facts{}
 		var current, namesake, owner *int32
@@ -101,8 +117,7 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 	), current AS (
 		SELECT user_id AS id, created_at FROM sessions WHERE $3::varchar <> '' AND session_token = $3::varchar AND expires > now()
 	), namesake AS (
-		SELECT id, email_verified IS NOT NULL AS verified FROM users
-		WHERE email = coalesce(nullif($15::varchar, ''), nullif($19::varchar, ''))
+		SELECT id, email_verified IS NOT NULL AS verified FROM users WHERE`+addressee("$19")+`
 	), made AS (
 		INSERT INTO users (name, email, email_verified, image)
 		SELECT nullif($14::varchar, ''), nullif($15::varchar, ''), CASE WHEN $15::varchar <> '' THEN now() END, nullif($16::text, '')
@@ -122,7 +137,7 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 		RETURNING id
 	), proven AS (
 		UPDATE users u SET email_verified = now(), updated_at = now() FROM owner
-		WHERE $17::int = 0 AND u.id = owner.id AND u.email_verified IS NULL AND $15::varchar <> '' AND u.email = $15::varchar
+		WHERE $17::int = 0 AND u.id = owner.id AND u.email_verified IS NULL AND $15::varchar <> '' AND u.email = ANY($19::varchar[])
 			AND NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = u.id AND a.compound_id <> $7::varchar AND a.provider <> ALL(coalesce($18::varchar[], '{}')))
 		RETURNING u.id, u.name, u.email, u.email_verified, u.image, u.updated_at
 	), who AS (
@@ -152,14 +167,14 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 	return out, f, err
 }
 
-// FactsOf reads what SignInByAccount would go by for an account and an address,
-// proven or claimed, "" for none, with nobody signed in.
-func (s *Store) FactsOf(ctx context.Context, compoundID, email string) (f Facts, err error) {
+// FactsOf reads what SignInByAccount would go by for an account and the spellings
+// of an address, proven or claimed, nil for none, with nobody signed in.
+func (s *Store) FactsOf(ctx context.Context, compoundID string, addresses []string) (f Facts, err error) {
 	err = s.do(ctx, "facts", func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
 	SELECT coalesce((SELECT a.user_id FROM accounts a JOIN users u ON u.id = a.user_id WHERE a.compound_id = $1::varchar), 0),
 		coalesce(n.id, 0), n.email_verified IS NOT NULL
-	FROM (SELECT 1) one LEFT JOIN users n ON $2::varchar <> '' AND n.email = $2::varchar`, compoundID, email).Scan(&f.Owner, &f.Namesake, &f.NamesakeVerified)
+	FROM (SELECT 1) one LEFT JOIN (SELECT id, email_verified FROM users WHERE`+addressee("$2")+`) n ON true`, compoundID, addresses).Scan(&f.Owner, &f.Namesake, &f.NamesakeVerified)
 	})
 	return f, err
 }
@@ -168,9 +183,9 @@ func (s *Store) FactsOf(ctx context.Context, compoundID, email string) (f Facts,
 // statement. All other sessions of that user end, and links mailed to them die
 // (security L-5). The user's own columns stay as they are (L-3).
 //
-// It returns ErrConflict when somebody has the account, or when
-// requireVerified is not "" and is not the user's verified address.
-func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerified string, in OAuthSignIn) (out SignedIn, err error) {
+// It returns ErrConflict when somebody has the account, or when requireVerified is
+// not nil and the user's verified address is not among it.
+func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerified []string, in OAuthSignIn) (out SignedIn, err error) {
 	a := in.Account
 	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
 		a.RefreshToken, a.AccessToken, a.AccessTokenExpires, userID, requireVerified)
@@ -179,7 +194,7 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 		row := conn.QueryRow(ctx, `
 	WITH target AS (
 		SELECT id, name, email, email_verified, image, created_at, updated_at FROM users
-		WHERE id = $14::int AND ($15::varchar = '' OR email = $15::varchar AND email_verified IS NOT NULL)
+		WHERE id = $14::int AND ($15::varchar[] IS NULL OR email = ANY($15::varchar[]) AND email_verified IS NOT NULL)
 		FOR UPDATE
 	), owner AS (
 		SELECT a.user_id AS id FROM accounts a JOIN users u ON u.id = a.user_id WHERE a.compound_id = $7::varchar

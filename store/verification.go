@@ -11,7 +11,10 @@ import (
 
 // A VerificationRequest is a sign-in mail about to be sent.
 type VerificationRequest struct {
-	Identifier string // the address
+	Identifier string // the address, as it is written where nobody has it
+	// Addresses are spellings of Identifier. Whoever has one is written to under
+	// theirs, by which NextAuth too finds them when the link is opened there.
+	Addresses  []string
 	Token      string // of the link, as stored
 	CodeToken  string // of the code, without the count of tries
 	TTL        time.Duration
@@ -29,8 +32,8 @@ type MailLimits struct {
 	Window           time.Duration
 }
 
-// RequestVerification stores the link's and the code's tokens, unless a limit is
-// reached (granted is false then, and nothing is written).
+// RequestVerification stores the link's and the code's tokens for identifier,
+// unless a limit is reached (granted is false then, and nothing is written).
 //
 // Limits are rows too, so that they hold on every replica, after a restart, and
 // after the tokens are spent: each mail takes a free slot of each of its limits,
@@ -38,10 +41,10 @@ type MailLimits struct {
 // it. Which one is chance, so that those who ask at once seldom want the same;
 // who loses one tries another, since only rows may refuse a mail, never a race.
 // Of links for one address the newest three live.
-func (s *Store) RequestVerification(ctx context.Context, r VerificationRequest) (granted bool, err error) {
+func (s *Store) RequestVerification(ctx context.Context, r VerificationRequest) (identifier string, granted bool, err error) {
 	err = s.do(ctx, "request verification", func(ctx context.Context) error {
 		for {
-			err := s.takeSlots(ctx, r, &granted)
+			err := s.takeSlots(ctx, r, &identifier, &granted)
 			if code(err) != "23505" {
 				return err
 			}
@@ -52,12 +55,14 @@ func (s *Store) RequestVerification(ctx context.Context, r VerificationRequest) 
 			}
 		}
 	})
-	return granted, err
+	return identifier, granted, err
 }
 
-func (s *Store) takeSlots(ctx context.Context, r VerificationRequest, granted *bool) error {
+func (s *Store) takeSlots(ctx context.Context, r VerificationRequest, identifier *string, granted *bool) error {
 	return s.pool.QueryRow(ctx, `
-	WITH limits (key, most, secs) AS (
+	WITH addressee AS (
+		SELECT coalesce((SELECT email FROM users WHERE`+addressee("$12")+`), $1::varchar) AS identifier
+	), limits (key, most, secs) AS (
 		SELECT key, most, secs FROM (VALUES
 			('a:' || $6::text, $8::int, $11::float8), ('d:' || $6::text, $9::int, 86400), ('c:' || $7::text, $10::int, $11::float8)
 		) v (key, most, secs) WHERE most > 0 AND length(key) > 2
@@ -74,23 +79,26 @@ func (s *Store) takeSlots(ctx context.Context, r VerificationRequest, granted *b
 		INSERT INTO verification_tokens (identifier, token, expires) SELECT 'limit', token, expires FROM free, granted WHERE ok RETURNING 1
 	), stored AS (
 		INSERT INTO verification_tokens (identifier, token, expires)
-		SELECT $1::varchar, t, now() + $4::float8 * interval '1 second'
-		FROM granted, unnest(ARRAY[$2::text, $3::text || ':' || $5::int]) t WHERE ok RETURNING 1
+		SELECT identifier, t, now() + $4::float8 * interval '1 second'
+		FROM granted, addressee, unnest(ARRAY[$2::text, $3::text || ':' || $5::int]) t WHERE ok RETURNING 1
 	), old AS (
 		DELETE FROM verification_tokens WHERE id IN (
-			SELECT v.id FROM verification_tokens v, granted
-			WHERE ok AND v.identifier = $1::varchar AND v.token NOT LIKE 'code:%' ORDER BY v.id DESC OFFSET 2
+			SELECT v.id FROM verification_tokens v, granted, addressee a
+			WHERE ok AND v.identifier = a.identifier AND v.token NOT LIKE 'code:%' ORDER BY v.id DESC OFFSET 2
 		) RETURNING 1
 	)
-	SELECT ok FROM granted`,
+	SELECT identifier, ok FROM addressee, granted`,
 		r.Identifier, r.Token, r.CodeToken, r.TTL.Seconds(), r.CodeTries, r.AddressKey, r.ClientKey,
-		r.Limits.AddressPerWindow, r.Limits.AddressPerDay, r.Limits.ClientPerWindow, max(r.Limits.Window, time.Minute).Seconds()).Scan(granted)
+		r.Limits.AddressPerWindow, r.Limits.AddressPerDay, r.Limits.ClientPerWindow, max(r.Limits.Window, time.Minute).Seconds(), r.Addresses).Scan(identifier, granted)
 }
 
 // A Proof is what is stored of something that was mailed.
 type Proof struct {
 	Tokens     []string // the forms that it may have
 	Identifier string   // the address that it was mailed to; "" for whichever the row names
+	// Addresses are spellings of the row's address, under which its user may be
+	// stored. Those of another mailbox find nobody.
+	Addresses []string
 	// Believed are providers that only hand out addresses that they have proven.
 	// Where accounts are of users whose addresses nobody marked as proven, as in
 	// NextAuth, these stay when the address is proven for the first time, and
@@ -146,8 +154,8 @@ func (s *Store) RevokeVerification(ctx context.Context, p Proof) error {
 	})
 }
 
-// SignInByVerification spends p and signs in the user of the address
-// that the row names, or a new one, in one statement. Of any number of
+// SignInByVerification spends p and signs in the user of the address that the row
+// names, in any of p.Addresses, or a new one, in one statement. Of any number of
 // concurrent uses exactly one succeeds; for the others, and for tokens that are
 // over, it is ErrNotFound (security G-2, M-5).
 //
@@ -172,7 +180,9 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 		DELETE FROM verification_tokens WHERE id = ANY(ARRAY(SELECT id FROM mailed WHERE token = ANY($7))) RETURNING id, identifier
 	), known AS (
 		SELECT u.id, u.name, u.email, u.email_verified, u.image, u.created_at, u.updated_at
-		FROM users u JOIN (SELECT DISTINCT identifier FROM spent) s ON u.email = s.identifier
+		FROM users u WHERE u.id = (
+			SELECT id FROM users WHERE`+addressee("(SELECT CASE WHEN identifier = ANY($10::varchar[]) THEN $10::varchar[] ELSE ARRAY[identifier] END FROM spent LIMIT 1)")+`
+		)
 	), made AS (
 		INSERT INTO users (email, email_verified) SELECT DISTINCT identifier, now() FROM spent WHERE NOT EXISTS (SELECT FROM known)
 		RETURNING id, name, email, email_verified, image, created_at, updated_at
@@ -195,7 +205,7 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 	SELECT EXISTS (SELECT FROM made), EXISTS (SELECT FROM detached), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
 		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,
-			append(sessionArgs(session), p.Tokens, p.Identifier, p.Believed)...).Scan(append([]any{&created, &detached}, n.into()...)...)
+			append(sessionArgs(session), p.Tokens, p.Identifier, p.Believed, p.Addresses)...).Scan(append([]any{&created, &detached}, n.into()...)...)
 		out = n.signedIn()
 		s.haveEnded(n.ended)
 		out.NewUser, out.Detached = created, detached

@@ -117,9 +117,18 @@ func compileAtom(atom string, n names) (people, error) {
 	case strings.HasPrefix(atom, "@"):
 		return domainPeople(whoDomain, atom, strings.TrimPrefix(atom, "@"))
 	case strings.Count(atom, "@") == 1 && !strings.ContainsAny(atom, " \t,;*<>\"") && !strings.HasSuffix(atom, "@"):
-		return people{kind: whoAddress, text: strings.ToLower(atom)}, nil
+		return people{kind: whoAddress, text: canonicalAddress(atom)}, nil
 	}
 	return people{}, fmt.Errorf("%q: want everyone, signed-in, an address, @domain, user:42, provider:github or group:admins", atom)
+}
+
+// canonicalAddress writes the domain as the addresses of people have it.
+func canonicalAddress(atom string) string {
+	local, domain, _ := strings.Cut(strings.ToLower(atom), "@")
+	if host, port, err := canonicalHost(domain); err == nil && port == "" {
+		domain = host
+	}
+	return local + "@" + domain
 }
 
 func domainPeople(k kind, atom, domain string) (people, error) {

@@ -262,12 +262,37 @@ func TestAddressesOfNextAuthAtTheGate(t *testing.T) {
 	for i, tt := range []struct {
 		email string
 		want  int
-	}{{"ada@victim.test", 200}, {"e＠evil.test@victim.test", 403}, {"<e@evil.test>x@victim.test", 403}, {`"e@evil.test"@victim.test`, 403}, {"e@evil.test @victim.test", 403}} {
+	}{{"ada@victim.test", 200}, {"Ada@Victim.test", 200}, {"ada@\uff56ictim.test", 403}, {"e＠evil.test@victim.test", 403}, {"<e@evil.test>x@victim.test", 403}, {`"e@evil.test"@victim.test`, 403}, {"e@evil.test @victim.test", 403}} {
 		id, token := site.user("", tt.email), fmt.Sprintf("%064x", i)
 		site.sql(`UPDATE users SET email_verified = now() WHERE id = $1::int`, id)
 		site.session(id, token)
 		if p := s.check("forward", "GET", "https://app.example.org/x", "Cookie", "next-auth.session-token="+token); p.status != tt.want {
 			t.Errorf("%s: %d, want %d", tt.email, p.status, tt.want)
+		}
+	}
+}
+
+// A rule for a domain is one for its people, however the domain is written here
+// or there.
+func TestDomainsOfNextAuthAtTheGate(t *testing.T) {
+	for _, atom := range []string{"@bücher.test", "@xn--bcher-kva.test", "idn@bücher.test", "Idn@xn--bcher-kva.test"} {
+		var site v3
+		s := guarded(t, func(c *Config) {
+			site = v3{t, string(c.Database.URL)}
+			c.Compat, c.NextAuth.Secret, c.Session.Absolute = List{nextAuthV3}, sharedSecret, 0
+			c.Gate.Rules = []RuleConfig{{Host: List{"app.example.org"}, Allow: &Who{Atom: atom}}}
+		})
+		for i, tt := range []struct {
+			email string
+			want  int
+		}{{"idn@bücher.test", 200}, {"idn@xn--bcher-kva.test", 200}, {"idn@bucher.test", 403}, {"idn@bücher.test.evil.test", 403}} {
+			id, token := site.user("", tt.email), fmt.Sprintf("%064x", i)
+			site.sql(`UPDATE users SET email_verified = now() WHERE id = $1::int`, id)
+			site.session(id, token)
+			p := s.check("forward", "GET", "https://app.example.org/x", "Cookie", "next-auth.session-token="+token)
+			if p.status != tt.want || p.status == http.StatusOK && p.header.Get("Remote-Email") != "idn@xn--bcher-kva.test" {
+				t.Errorf("%s, rule %s: %d %q", tt.email, atom, p.status, p.header.Get("Remote-Email"))
+			}
 		}
 	}
 }

@@ -120,15 +120,15 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	lifetimes := store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}
-	remembered, dialect := cachedSessions, flows.Own(keys)
+	remembered := cachedSessions
 	if c.nextAuth() { // which deletes sessions without a word
-		remembered, dialect, returnTo = 0, flows.NextAuth(keys, nextauth.Secret(c.NextAuth.Secret)), returnTo.Bare()
+		remembered, returnTo = 0, returnTo.Bare()
 	}
 	p.cache = store.NewCache(p.store, remembered, lifetimes)
 	p.cache.Warn = func(err error) {
 		log.Warn("sign-outs elsewhere are not heard of; every check asks the database", "err", err.Error())
 	}
-	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes, Dialect: dialect}
+	p.sessions = &flows.Sessions{Store: p.store, Cache: p.cache, MaxPerUser: c.Session.MaxPerUser, Lifetimes: lifetimes, Dialect: c.dialect(keys)}
 	if p.admission, err = c.admission(p.store, returnTo); err != nil {
 		return nil, err
 	}
@@ -194,6 +194,13 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	}
 	p.handler, err = web.New(w)
 	return p, err
+}
+
+func (c Config) dialect(keys flows.Keys) flows.Dialect {
+	if c.nextAuth() {
+		return flows.NextAuth(keys, nextauth.Secret(c.NextAuth.Secret))
+	}
+	return flows.Own(keys)
 }
 
 // signedSessions are those of a NextAuth site that keeps none in the database;

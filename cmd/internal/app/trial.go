@@ -104,7 +104,8 @@ func (c Config) forecast(ctx context.Context, keys flows.Keys, id string, profil
 	if err != nil {
 		return err
 	}
-	o := flows.OAuth{Store: s, Keys: keys, Linking: flows.Linking(c.Linking), Admission: admission, Now: time.Now}
+	sessions := &flows.Sessions{Store: s, Dialect: c.dialect(keys)}
+	o := flows.OAuth{Store: s, Sessions: sessions, Keys: keys, Linking: flows.Linking(c.Linking), Admission: admission, Claims: c.nextAuth(), Now: time.Now}
 	f, err := o.Forecast(ctx, id, profile)
 	if err != nil {
 		fmt.Fprintf(out, "The tables cannot be read, so whether this account is known is left open: %v\n", err)
