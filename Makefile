@@ -4,16 +4,18 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 NPM = --ignore-scripts --no-audit --no-fund
 FUZZTIME ?= 3s
 
-.PHONY: bench bench-gate bench-nextauth dev docs pictures test check e2e e2e-traefik vuln fuzz build parts postgres
+.PHONY: bench bench-gate bench-nextauth browser build check dev docs e2e e2e-traefik fuzz parts pictures postgres proxies race test vuln
 
 dev: postgres
 	go run ./cmd/gatepost-dev
 
-test: parts check
+# Two at a time, since most of it waits; each says what it did when it is done.
+test: parts
+	@$(MAKE) --no-print-directory -j2 -Otarget race check vuln fuzz
+	@$(MAKE) --no-print-directory -j2 -Otarget browser proxies
+
+race:
 	go test -race -shuffle=on -timeout 20m ./...
-	$(MAKE) --no-print-directory e2e
-	$(MAKE) --no-print-directory fuzz
-	$(MAKE) --no-print-directory vuln
 
 # What tests need besides Go; development needs only the first.
 parts: postgres
@@ -24,9 +26,11 @@ postgres:
 	@bash .ci/parts.sh postgres
 
 # A real browser, providers and reverse proxies that are not ours.
-e2e:
+e2e: proxies browser
+proxies:
 	go test -tags e2e -run '^TestReal' ./cmd/internal/app
 	go test -tags e2e ./e2e/proxies
+browser:
 	cd e2e && npm ci $(NPM) && npm ci $(NPM) --prefix nextauth && node --test
 
 # The same tests of proxies with a real Traefik, which is built the first time
