@@ -1,7 +1,11 @@
 package store_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -157,4 +161,87 @@ func locked(t *testing.T, url, sql string) (release func()) {
 		t.Fatal(err)
 	}
 	return func() { conn.Close(t.Context()) }
+}
+
+// asked keeps what is sent to the server.
+type asked struct {
+	mu  sync.Mutex
+	sql []string
+	n   []int // of parameters
+	jit string
+}
+
+func (a *asked) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sql, a.n, a.jit = append(a.sql, data.SQL), append(a.n, len(data.Args)), conn.Config().RuntimeParams["jit"]
+	return ctx
+}
+func (a *asked) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// Above a cost of 100,000, jit_above_cost, Postgres compiles a statement each time
+// that it runs, which takes 200 ms. What it expects of a sign-in by an account and
+// of a check does not grow with the tables. A mailed link may be the first proof of
+// an address, which ends every session of a user and reads all to find them; that
+// it is not compiled rests on the connection's own setting.
+func TestSignInIsNotCompiled(t *testing.T) {
+	url := storetest.URL(t)
+	exec(t, url, "ALTER TABLE sessions SET (fillfactor = 10, autovacuum_enabled = false)") // as many pages as ten times the rows
+	many(t, url, 50_000)
+	exec(t, url, "UPDATE pg_class SET reltuples = 10000000 WHERE relname IN ('sessions', 'access_token', 'session_token', 'sessions_pkey')")
+	var sent asked
+	s := storetest.OpenWith(t, store.Options{URL: url, Tracer: &sent})
+	for name, do := range map[string]func() error{
+		"known account": func() error {
+			_, _, err := s.SignInByAccount(t.Context(), answer("google", "7", "", "known"))
+			return err
+		},
+		"check": func() error {
+			_, _, err := s.Session(t.Context(), "session known", lifetimes)
+			return err
+		},
+		"sign-out": func() error { return s.EndSession(t.Context(), "session known") },
+	} {
+		sent.sql, sent.n = nil, nil
+		if err := do(); err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for i, sql := range sent.sql {
+			if cost := expected(t, url, sql, sent.n[i]); cost > 10_000 {
+				t.Errorf("%s: Postgres expects a cost of %.0f", name, cost)
+			}
+		}
+		if sent.jit != "off" {
+			t.Errorf("%s: jit is %q", name, sent.jit)
+		}
+	}
+}
+
+// expected is the cost that the server's planner expects of sql, whatever its n
+// parameters are.
+func expected(t *testing.T, url, sql string, n int) (cost float64) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	execute := "EXPLAIN (FORMAT JSON) EXECUTE p"
+	if n > 0 {
+		execute += "(NULL" + strings.Repeat(", NULL", n-1) + ")"
+	}
+	for _, step := range []string{"SET plan_cache_mode = force_generic_plan", "PREPARE p AS " + sql} {
+		if _, err := conn.Exec(t.Context(), step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var plan []struct {
+		Plan struct {
+			TotalCost float64 `json:"Total Cost"`
+		}
+	}
+	if err := conn.QueryRow(t.Context(), execute).Scan(&plan); err != nil {
+		t.Fatal(err)
+	}
+	return plan[0].Plan.TotalCost
 }

@@ -118,6 +118,7 @@ func configure(c *pgx.ConnConfig, o Options) {
 		if o.Schema != "" {
 			c.RuntimeParams["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
 		}
+		c.RuntimeParams["jit"] = "off" // what it would compile reads a few rows each time
 		c.RuntimeParams["statement_timeout"] = "5000"
 		c.RuntimeParams["lock_timeout"] = "3000"
 		c.RuntimeParams["idle_in_transaction_session_timeout"] = "10000"

@@ -186,8 +186,8 @@ func (c Config) validateSession(m *mistakes) {
 	if s.Update < 0 || s.Update >= s.Idle {
 		m.wrong("session.update", "want less than session.idle")
 	}
-	if s.MaxPerUser < 0 {
-		m.wrong("session.max_per_user", "want 1 or more, or 0 for any number")
+	if s.MaxPerUser < 0 || s.MaxPerUser > 500 {
+		m.wrong("session.max_per_user", "want 1 to 500, or 0 for any number")
 	}
 }
 
