@@ -24,7 +24,7 @@ const servers = [];
 const listen = (server, at) => { servers.push(server.listen(at, '127.0.0.1')); };
 
 before(async () => {
-  port = await freePorts(9);
+  port = await freePorts(10);
   [origin, issuer] = [`http://localhost:${port + 4}`, `http://localhost:${port + 5}`];
   const { match } = await start(build('gatepost-dev'), ['-port', String(port), '-dir', dir('takeover')], { ready: /Database\s+(\S+)/ });
   socket = new URL(match[1].replace('postgres:///', 'postgres://x/')).searchParams.get('host');
@@ -458,4 +458,27 @@ test('1,000 people stay signed in while the traffic moves, and both extend their
     await meanwhile;
   }
   assert.deepEqual(wrong.slice(0, 5), [], `${wrong.length} of ${asked} answers are wrong`);
+});
+
+test('when v3 is gone sessions are remembered, and a sign-out still holds everywhere', async () => {
+  at(v3);
+  const b = await byProvider('eva'), before = await b.session();
+  v3.child.kill();
+  const config = dir('gatepost.yaml'), gone = { ...env, GATEPOST_NEXTAUTH_SHARED: 'false', GATEPOST_LISTEN: `127.0.0.1:${port + 9}`, GATEPOST_ADMIN_LISTEN: `127.0.0.1:${port + 6}` };
+  await run(gatepost, ['--config', config, 'adopt', '--drop-views', '--apply'], gone);
+  assert.match(await run(gatepost, ['--config', config, 'check'], gone), /^ok +notifications$/m);
+  await start(gatepost, ['--config', config, 'serve'], { env: gone, ready: /"serving".*"remembers_sessions":true/ });
+  const again = { at: port + 9 }, metric = async (name) => Number(new RegExp(`^${name} (\\d+)`, 'm').exec(await (await fetch(`http://127.0.0.1:${port + 6}/metrics`)).text())[1]);
+  while (await metric('gatepost_cache_trusted') === 0) await setTimeout(20);
+  at(again);
+  assert.deepEqual(await b.session(), before);
+  const misses = await metric('gatepost_cache_misses_total');
+  for (let i = 0; i < 5; i++) assert.deepEqual(await b.session(), before);
+  assert.equal(await metric('gatepost_cache_misses_total'), misses);
+
+  at(ours); // another replica
+  const other = b.again();
+  await b.post('/api/auth/signout', {});
+  at(again);
+  for (let i = 0; 'user' in await other.again().session(); i++) assert.ok(i < 50, 'is still signed in');
 });

@@ -107,14 +107,18 @@ type flight struct {
 	started time.Time
 }
 
-// NewCache keeps up to most sessions, or none for 0. Nothing is remembered until Run hears of
-// endings.
+// NewCache keeps up to most sessions, or none for 0. Nothing is remembered until
+// Run hears of endings.
 func NewCache(s *Store, most int, l Lifetimes) *Cache {
 	c := &Cache{store: s, lifetimes: l, cold: remembered{most: most}}
 	c.clear()
 	s.cache.Store(c)
 	return c
 }
+
+// KeepAccessTokens has answers from memory tell Session.AccessToken too. It is
+// called before Run.
+func (c *Cache) KeepAccessTokens() { c.cold.access = true }
 
 // clear forgets everything. What is under way is not joined any more.
 func (c *Cache) clear() {

@@ -6,12 +6,13 @@ import (
 )
 
 // remembered keeps what session tokens were answered with as bytes: no pointer
-// for the collector to follow, about 130 bytes each, without the token, which
-// whoever asks has. They are written one after the other and never
+// for the collector to follow, about 130 bytes each, without the session token,
+// which whoever asks has. They are written one after the other and never
 // changed; the older half goes as one when there are too many or when all of it
 // is past maxTrust, so that nothing is ever searched for what to drop.
 type remembered struct {
 	most        int
+	access      bool // keep access tokens, about 70 bytes more
 	now, before half
 	turned      time.Time
 	epoch       time.Time // moments of this process count from it: its clock cannot be set
@@ -47,6 +48,9 @@ func (r *remembered) keep(key cacheKey, c Checked, until, now time.Time) {
 		r.now, r.before, r.turned = half{at: map[cacheKey]place{}}, r.now, now
 	}
 	delete(r.before.at, key)
+	if !r.access {
+		c.Session.AccessToken = ""
+	}
 	record := appendChecked(binary.AppendVarint(nil, int64(until.Sub(r.epoch))), c)
 	if len(record) > maxRecord {
 		delete(r.now.at, key)
@@ -76,7 +80,7 @@ func (r *remembered) find(key cacheKey) (c Checked, until time.Time, ok bool) {
 	return in.checked(), until, true
 }
 
-// appendChecked writes c without its tokens. Moments are written as what lies between them.
+// appendChecked writes c without its session token. Moments are written as what lies between them.
 func appendChecked(b []byte, c Checked) []byte {
 	u, s := c.User, c.Session
 	base := u.CreatedAt.UnixMicro()
@@ -85,7 +89,7 @@ func appendChecked(b []byte, c Checked) []byte {
 	for _, n := range []int64{int64(u.ID), int64(c.Blank), int64(s.ID), int64(s.UserID), base} {
 		b = binary.AppendVarint(b, n)
 	}
-	for _, t := range []string{u.Name, u.Email, u.Image} {
+	for _, t := range []string{u.Name, u.Email, u.Image, s.AccessToken} {
 		text(t)
 	}
 	for _, t := range []time.Time{u.UpdatedAt, s.CreatedAt, s.UpdatedAt, s.Expires} {
@@ -133,7 +137,7 @@ func (f *fields) checked() (c Checked) {
 	base := f.number()
 	moment := func() time.Time { return time.UnixMicro(base + f.number()) }
 	u.CreatedAt = time.UnixMicro(base)
-	u.Name, u.Email, u.Image = f.text(), f.text(), f.text()
+	u.Name, u.Email, u.Image, s.AccessToken = f.text(), f.text(), f.text(), f.text()
 	u.UpdatedAt, s.CreatedAt, s.UpdatedAt, s.Expires = moment(), moment(), moment(), moment()
 	if f.take(1) == "\x01" {
 		verified := moment()

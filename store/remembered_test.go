@@ -24,17 +24,24 @@ func TestRememberedComesBack(t *testing.T) {
 	bare.User.EmailVerified, bare.User.Name, bare.User.Email, bare.User.Image, bare.Providers, bare.Blank = nil, "", "", "", []string{}, BlankName|BlankImage
 	odd := someone(3)
 	odd.User.Name, odd.Providers = strings.Repeat("\x00,\x01", 500), []string{"a,b", ""}
+	told := someone(5)
+	told.Session.AccessToken = "opaque"
 	ancient := someone(4)
 	ancient.User.CreatedAt, ancient.Session.Expires = time.UnixMicro(-1<<60), time.UnixMicro(1<<62)
-	for name, want := range map[string]Checked{"everything": someone(1), "nothing": bare, "odd texts": odd, "odd moments": ancient} {
+	for name, want := range map[string]Checked{"everything": someone(1), "nothing": bare, "odd texts": odd, "an access token": told, "odd moments": ancient} {
 		t.Run(name, func(t *testing.T) {
-			r := remembered{most: 10}
-			r.clear()
-			now := time.Now()
-			r.keep(cacheKey{1}, want, now.Add(time.Second), now)
-			got, until, ok := r.find(cacheKey{1})
-			if !ok || !reflect.DeepEqual(got, want) || !until.Equal(now.Add(time.Second)) {
-				t.Errorf("got %+v until %v, %v", got, until, ok)
+			for _, access := range []bool{true, false} {
+				r := remembered{most: 10, access: access}
+				r.clear()
+				now := time.Now()
+				r.keep(cacheKey{1}, want, now.Add(time.Second), now)
+				got, until, ok := r.find(cacheKey{1})
+				if !access {
+					want.Session.AccessToken = ""
+				}
+				if !ok || !reflect.DeepEqual(got, want) || !until.Equal(now.Add(time.Second)) {
+					t.Errorf("got %+v until %v, %v", got, until, ok)
+				}
 			}
 		})
 	}

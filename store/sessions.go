@@ -16,7 +16,7 @@ const (
 )
 
 // A Checked is a live session and whose it is. A Cache that remembers it may drop
-// Session.AccessToken.
+// Session.AccessToken; see Cache.KeepAccessTokens.
 type Checked struct {
 	User      User
 	Session   Session

@@ -73,7 +73,7 @@ func (p *checkpoint) whoAsks(r *http.Request) (*flows.Person, error) {
 	if sealed == "" {
 		return nil, flows.ErrNoSession
 	}
-	if p.NextAuth != nil { // there is nothing to unseal, and nothing may be remembered
+	if p.NextAuth != nil { // there is nothing to unseal
 		token, _ := p.cookies.openSession(sealed)
 		return p.Gate.Person(r.Context(), token)
 	}

@@ -38,10 +38,11 @@ func (s *server) withoutCookies(c echo.Context) bool {
 // begunElsewhere is the attempt of a sign-in that the NextAuth site began in this
 // browser: its state follows from the CSRF token, its code verifier is in a
 // cookie of 15 minutes, and where it leads is in another. An answer to something
-// else leaves the cookies to the sign-in that they are of.
+// else leaves the cookies to the sign-in that they are of. A site that is gone
+// begins none.
 func (s *server) begunElsewhere(c echo.Context, provider, state string) (flows.Attempt, error) {
 	var begun flows.BegunElsewhere
-	if s.NextAuth != nil {
+	if s.NextAuth != nil && s.NextAuth.Shared {
 		begun.CSRFToken, _ = s.cookies.csrfFromCookie(c)
 	}
 	if begun.AnsweredBy(state) {

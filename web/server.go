@@ -43,7 +43,7 @@ type Config struct {
 	Handover  *flows.Handover
 	Sites     []Site    // further root domains
 	Compat    []string  // of Surfaces: whose endpoints the gate has besides its own
-	NextAuth  *NextAuth // nil when no NextAuth site shares our tables
+	NextAuth  *NextAuth // nil when the tables were never a NextAuth site's
 
 	MailHealthy func() error // nil when no mail is configured
 	MailFrom    string
@@ -63,10 +63,11 @@ type Observation struct {
 	Took         time.Duration
 }
 
-// NextAuth is a NextAuth v3 site that shares our tables and browsers.
+// NextAuth is a NextAuth v3 site whose tables and browsers are ours, too.
 type NextAuth struct {
 	Secret nextauth.Secret
 	Tokens nextauth.Tokens
+	Shared bool // it still runs: what it began may end here
 }
 
 type server struct {

@@ -188,7 +188,9 @@ func (c Config) checkDatabase(ctx context.Context, r *report) {
 	if len(c.Webhooks.Events) > 0 {
 		r.say("outbox", s.CheckOutbox(ctx))
 	}
-	if !c.nextAuth() { // nobody notifies, and nothing is remembered
+	if c.shared() {
+		fmt.Fprintln(r.out, "note  sessions: the NextAuth site ends some without a word, so none is remembered and each check asks the database; nextauth.shared: false once the site is stopped for good")
+	} else {
 		r.say("notifications", s.CheckListen(ctx))
 	}
 	ahead, err := s.Drift(ctx)

@@ -60,14 +60,17 @@ type Config struct {
 	Webhooks  WebhooksConfig   `yaml:"webhooks"`
 	// Compat names other projects: those whose check and sign-in endpoints the
 	// gate has besides its own (docs/migrate-forward-auth.md), and nextauth-v3
-	// for a NextAuth site that shares the tables and the browsers.
+	// for the tables and the browsers of a NextAuth site.
 	Compat   List           `yaml:"compat"`
 	NextAuth NextAuthConfig `yaml:"nextauth"`
 }
 
 // NextAuthConfig is what is known of the NextAuth v3 site, for compat: nextauth-v3.
 type NextAuthConfig struct {
-	Secret   Secret      `yaml:"secret"`   // its option secret
+	Secret Secret `yaml:"secret"` // its option secret
+	// Shared: the site still runs and writes to the tables. Once it is stopped for
+	// good, sessions are remembered again.
+	Shared   bool        `yaml:"shared"`
 	Sessions string      `yaml:"sessions"` // database, or jwt: its option session.jwt
 	JWT      NextAuthJWT `yaml:"jwt"`
 }
@@ -105,6 +108,9 @@ func (n NextAuthConfig) tokens() (nextauth.Tokens, error) {
 const nextAuthV3 = "nextauth-v3"
 
 func (c Config) nextAuth() bool { return slices.Contains(c.Compat, nextAuthV3) }
+
+// shared reports that a NextAuth site writes to the tables beside us.
+func (c Config) shared() bool { return c.nextAuth() && c.NextAuth.Shared }
 
 // DatabaseConfig says where the four tables are.
 type DatabaseConfig struct {
@@ -219,7 +225,7 @@ func Default() Config {
 		Webhooks: WebhooksConfig{Session: SessionHookConfig{Cache: 5 * time.Minute}},
 		Gate:     GateConfig{Default: "deny", AccessTokens: AccessTokensConfig{MaxLife: 2160 * time.Hour, PerUser: 10}},
 
-		NextAuth: NextAuthConfig{Sessions: databaseSessions},
+		NextAuth: NextAuthConfig{Shared: true, Sessions: databaseSessions},
 	}
 }
 

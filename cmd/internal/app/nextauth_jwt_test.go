@@ -344,7 +344,7 @@ func TestSignedCookieIsNoRecentSignIn(t *testing.T) {
 // configOf is what the administrator's commands have beside s.
 func configOf(s *site, v v3) Config {
 	c := Default()
-	c.Compat, c.NextAuth = List{nextAuthV3}, NextAuthConfig{Secret: sharedSecret, Sessions: jwtSessions}
+	c.Compat, c.NextAuth = List{nextAuthV3}, NextAuthConfig{Secret: sharedSecret, Shared: true, Sessions: jwtSessions}
 	return c
 }
 

@@ -128,12 +128,17 @@ func TestNotBegunAtNextAuth(t *testing.T) {
 			}
 		})
 	}
-	// Where the mode is off, v3's state is nobody's.
+	// Where the mode is off, or v3 is gone, its state is nobody's.
 	off := newSite(t, site.dsn, nil)
-	off.idp.Lenient = true
+	gone, _ := beside(t, func(c *Config) { c.NextAuth.Shared = false })
+	off.idp.Lenient, gone.idp.Lenient = true, true
 	b, callback := site.begunAt(off, "github", "1002", "")
 	if p := b.get(callback); !strings.Contains(p.location, "reason=attempt_missing") {
 		t.Errorf("off: %d %s", p.status, p.location)
+	}
+	b, callback = site.begunAt(gone, "github", "1002", "")
+	if p := b.get(callback); !strings.Contains(p.location, "reason=attempt_missing") {
+		t.Errorf("gone: %d %s", p.status, p.location)
 	}
 	// O-18: an ID token that was issued for another request has that one's nonce.
 	b, _ = site.begunAt(s, "google", "1002", "")

@@ -127,6 +127,9 @@ func TestNextAuthConfiguration(t *testing.T) {
 	if c, err = loadText(t, rest, "GATEPOST_COMPAT=nextauth-v3", "GATEPOST_NEXTAUTH_SECRET="+sharedSecret, "NEXTAUTH_URL=site.example/sub/auth"); err != nil || c.PublicURL+c.BasePath != "https://site.example/sub/auth" {
 		t.Errorf("by the environment: %v %s%s", err, c.PublicURL, c.BasePath)
 	}
+	if c, err = loadText(t, on+"mail: {bind: browser, host: 'smtp.example.org:587', from: a@example.org}\n", "NEXTAUTH_URL=https://site.example", "GATEPOST_NEXTAUTH_SHARED=false"); err != nil || c.shared() {
+		t.Errorf("gone: %v", err)
+	}
 	// §18 row 14: a short secret is found by the CSRF cookie.
 	for name, tt := range map[string]struct {
 		yaml, env, want string
@@ -136,6 +139,7 @@ func TestNextAuthConfiguration(t *testing.T) {
 		"no mode":                              {rest + "public_url: https://a.example\nnextauth: {secret: " + sharedSecret + "}\n", "", "nextauth.secret: is only for compat: nextauth-v3"},
 		"no mode, so NEXTAUTH_URL is nobody's": {rest, "NEXTAUTH_URL=https://site.example", "public_url: is missing"},
 		"plain http":                           {on, "NEXTAUTH_URL=http://site.example", "environment variable NEXTAUTH_URL: public_url: must be https"},
+		"no mode, and gone":                    {rest + "public_url: https://a.example\nnextauth: {shared: false}\n", "", "nextauth.shared: is only for compat: nextauth-v3"},
 		"bound link":                           {on + "mail: {bind: browser, host: 'smtp.example.org:587', from: a@example.org}\n", "NEXTAUTH_URL=https://site.example", "mail.bind: browser would refuse every link"},
 	} {
 		if _, err := loadText(t, tt.yaml, tt.env); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -248,6 +252,62 @@ func TestSignOutAtNextAuth(t *testing.T) {
 	}
 	if s.parts.cache.Trusted() || s.parts.cache.Stats().Held != 0 {
 		t.Errorf("%+v", s.parts.cache.Stats())
+	}
+}
+
+// When v3 is gone its sessions are remembered: a check asks nothing, GET /session
+// says the same to the byte, and a sign-out holds on every replica at once.
+func TestSessionsAreRememberedOnceNextAuthIsGone(t *testing.T) {
+	var old v3
+	s := guarded(t, func(c *Config) {
+		old = v3{t, string(c.Database.URL)}
+		c.Compat, c.NextAuth.Secret, c.Session.Absolute = List{nextAuthV3}, sharedSecret, 0
+		c.NextAuth.Shared = false
+	})
+	other, beside := s.replica(nil), s.replica(func(c *Config) { c.NextAuth.Shared = true })
+	for _, r := range []*site{s, other} {
+		for end := time.Now().Add(5 * time.Second); !r.parts.cache.Trusted() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		}
+	}
+	id := old.user("Alice", "alice@example.test")
+	for i := range 20 {
+		token := fmt.Sprintf("%064x", i)
+		old.session(id, token)
+		cookie, bearer := "next-auth.session-token="+token, "Bearer "+old.hash(token)
+		for _, r := range []*site{s, other} {
+			ask := func() (answers []string) {
+				for range 3 {
+					answers = append(answers, fmt.Sprint(r.check("forward", "GET", "https://app.example.org/x", "Cookie", cookie).status),
+						fmt.Sprint(r.check("forward", "GET", "https://app.example.org/x", "Authorization", bearer).status),
+						r.browser().with(cookie, http.MethodGet, "/auth/session").body)
+				}
+				return answers
+			}
+			ask() // learns
+			before := r.parts.store.Stats().Acquires
+			answers := ask()
+			if n := r.parts.store.Stats().Acquires - before; n != 0 {
+				t.Errorf("%d statements for checks of what is remembered", n)
+			}
+			for j, want := range []string{"200", "200", beside.browser().with(cookie, http.MethodGet, "/auth/session").body} {
+				if answers[j] != want {
+					t.Errorf("%s, want %s", answers[j], want)
+				}
+			}
+		}
+		s.browser().with(old.csrfCookie(sharedToken)+"; "+cookie, http.MethodPost, "/auth/signout", "csrfToken", sharedToken)
+		if p := s.check("forward", "GET", "https://app.example.org/x", "Cookie", cookie); p.status != http.StatusUnauthorized {
+			t.Fatalf("signed out here: %d", p.status)
+		}
+		for end := time.Now().Add(time.Second); ; {
+			byCookie, byToken := other.check("forward", "GET", "https://app.example.org/x", "Cookie", cookie).status, other.check("forward", "GET", "https://app.example.org/x", "Authorization", bearer).status
+			if byCookie == http.StatusUnauthorized && byToken == http.StatusUnauthorized {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("signed out there: %d %d", byCookie, byToken)
+			}
+		}
 	}
 }
 

@@ -121,10 +121,16 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 	}
 	lifetimes := store.Lifetimes{Idle: c.Session.Idle, Update: c.Session.Update, Absolute: c.Session.Absolute}
 	remembered := cachedSessions
-	if c.nextAuth() { // which deletes sessions without a word
-		remembered, returnTo = 0, returnTo.Bare()
+	if c.nextAuth() {
+		returnTo = returnTo.Bare()
+	}
+	if c.shared() { // with what deletes sessions without a word
+		remembered = 0
 	}
 	p.cache = store.NewCache(p.store, remembered, lifetimes)
+	if c.nextAuth() { // whose GET /session tells them
+		p.cache.KeepAccessTokens()
+	}
 	p.cache.Warn = func(err error) {
 		log.Warn("sign-outs elsewhere are not heard of; every check asks the database", "err", err.Error())
 	}
@@ -153,7 +159,7 @@ func build(ctx context.Context, c Config, log *slog.Logger) (*parts, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.NextAuth = &web.NextAuth{Secret: nextauth.Secret(c.NextAuth.Secret), Tokens: tokens}
+		w.NextAuth = &web.NextAuth{Secret: nextauth.Secret(c.NextAuth.Secret), Tokens: tokens, Shared: c.shared()}
 	}
 	p.upstream = c.upstream(p, log)
 	w.Upstream = p.upstream
@@ -354,7 +360,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	go p.watchClock(background, log)
 	go sweep(background, p.store, log)
 	discover(background, p.clients, log)
-	log.Info("serving", "public_url", c.PublicURL, "listen", listener.Addr().String())
+	log.Info("serving", "public_url", c.PublicURL, "listen", listener.Addr().String(), "remembers_sessions", p.cache.Remembers())
 	select {
 	case err := <-failed:
 		return err

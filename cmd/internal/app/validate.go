@@ -364,8 +364,11 @@ func (c Config) validateNextAuth(m *mistakes) {
 	case len(secret) < flows.MinSecret:
 		m.wrong("nextauth.secret", "has %d bytes, needs %d, because its CSRF cookie lets anybody guess a short one; set a longer secret in the NextAuth site first: nobody is signed out by that, since sessions in the database do not depend on it", len(secret), flows.MinSecret)
 	}
-	if c.nextAuth() && c.Mail.Bind == bindBrowser {
+	if c.shared() && c.Mail.Bind == bindBrowser {
 		m.wrong("mail.bind", "browser would refuse every link that was asked for at the NextAuth site; want ask")
+	}
+	if !c.nextAuth() && !c.NextAuth.Shared {
+		m.wrong("nextauth.shared", "is only for compat: nextauth-v3")
 	}
 }
 
