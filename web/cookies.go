@@ -48,6 +48,7 @@ const (
 type cookies struct {
 	wire
 	secure bool
+	beside bool                            // a NextAuth site has set cookies of the same names
 	domain string                          // of the session cookie only
 	sites  []Site                          // whose session cookies have domains of their own
 	sealed map[string][]securecookie.Codec // by purpose
@@ -56,7 +57,7 @@ type cookies struct {
 // newCookies writes cookies as we do, or as the NextAuth site does that is beside
 // us.
 func newCookies(keys flows.Keys, secure bool, domain string, sites []Site, beside *NextAuth) *cookies {
-	k := &cookies{secure: secure, domain: domain, sites: sites, sealed: map[string][]securecookie.Codec{}}
+	k := &cookies{secure: secure, beside: beside != nil, domain: domain, sites: sites, sealed: map[string][]securecookie.Codec{}}
 	for _, purpose := range []string{sessionCookie, attemptCookie, answerCookie, mailCookie, pendingCookie, typedCookie, crossingCookie, bouncesCookie, carriedCode} {
 		hash, block := keys.Derive("mac "+purpose, 32), keys.Derive("seal "+purpose, 32)
 		for i := range hash {
@@ -98,6 +99,7 @@ func (k *cookies) set(c echo.Context, base, value string, expires time.Time) {
 	cookie := &http.Cookie{Name: k.name(base), Value: value, Path: "/", HttpOnly: true, Secure: k.secure, SameSite: http.SameSiteLaxMode}
 	if base == sessionCookie {
 		cookie.Domain = k.domainFor(c)
+		k.replaceHostOnly(c, cookie)
 	}
 	if !expires.IsZero() {
 		left := time.Until(expires)
@@ -109,10 +111,24 @@ func (k *cookies) set(c echo.Context, base, value string, expires time.Time) {
 	k.write(c, base, cookie)
 }
 
+// replaceHostOnly removes the session cookie without a Domain that a NextAuth site
+// has set, by the name of the one that is about to be set or cleared with one. A
+// browser sends both, which counts as none once they differ: signing in again
+// would not help.
+func (k *cookies) replaceHostOnly(c echo.Context, by *http.Cookie) {
+	sent := c.Request().CookiesNamed(by.Name)
+	if !k.beside || by.Domain == "" || len(sent) == 0 || len(sent) == 1 && sent[0].Value == by.Value {
+		return
+	}
+	k.write(c, sessionCookie, &http.Cookie{Name: by.Name, Path: by.Path, MaxAge: -1, HttpOnly: true, Secure: by.Secure, SameSite: by.SameSite})
+}
+
 // write adds a Set-Cookie, in place of an earlier one for the same cookie.
 func (k *cookies) write(c echo.Context, base string, cookie *http.Cookie) {
 	line, h := k.line(base, cookie), c.Response().Header()
-	same := func(old string) bool { return strings.HasPrefix(old, cookie.Name+"=") }
+	same := func(old string) bool {
+		return strings.HasPrefix(old, cookie.Name+"=") && strings.Contains(old, "; Domain=") == (cookie.Domain != "")
+	}
 	switch i := slices.IndexFunc(h["Set-Cookie"], same); {
 	case line == "": // no cookie can be written so
 	case i >= 0:
@@ -127,24 +143,32 @@ func (k *cookies) clear(c echo.Context, base string) {
 	cookie := &http.Cookie{Name: k.name(base), Path: "/", MaxAge: -1, HttpOnly: true, Secure: k.secure, SameSite: http.SameSiteLaxMode}
 	if base == sessionCookie {
 		cookie.Domain = k.domainFor(c)
+		k.replaceHostOnly(c, cookie)
 	}
 	k.write(c, base, cookie)
 }
 
 // get returns the value of the one cookie of that name. Two of them are none: a
-// sibling host has planted one (security S-9).
+// sibling host has planted one (security S-9). Beside a NextAuth site two that are
+// the same are one: it sets its session cookie without our Domain, and who plants
+// what a browser has gains nothing.
 func (k *cookies) get(c echo.Context, base string) (value string, ok bool) {
-	name := k.name(base)
-	found := c.Request().CookiesNamed(name)
-	if len(found) != 1 {
+	found := c.Request().CookiesNamed(k.name(base))
+	if len(found) == 0 || len(found) > 1 && !k.beside {
 		return "", false
+	}
+	for _, other := range found[1:] {
+		if other.Value != found[0].Value {
+			return "", false
+		}
 	}
 	return found[0].Value, true
 }
 
-// tossed reports that a browser sent several cookies of one name.
+// tossed reports that a browser sent cookies of one name that count as none.
 func (k *cookies) tossed(c echo.Context, base string) bool {
-	return len(c.Request().CookiesNamed(k.name(base))) > 1
+	_, ok := k.get(c, base)
+	return !ok && len(c.Request().CookiesNamed(k.name(base))) > 1
 }
 
 func (k *cookies) seal(c echo.Context, purpose, base string, value any, expires time.Time) error {

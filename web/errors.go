@@ -208,16 +208,20 @@ func (s *server) showProblem(c echo.Context, p problem) error {
 	return s.show(c, p.Status, "error", view)
 }
 
-// errorPage answers GET /error?error=…, NextAuth's error page. Only codes of a
-// closed list are shown, and nothing of the query but an id of our own form
-// (security P-4).
+// errorPage answers GET /error?error=… and /error/…, NextAuth's error page. Only
+// codes of a closed list are shown, and nothing of the query but an id of our own
+// form (security P-4).
 func (s *server) errorPage(c echo.Context) error {
-	code, reason := c.QueryParam("error"), c.QueryParam("reason")
+	code, reason, query := c.QueryParam("error"), c.QueryParam("reason"), c.QueryParams()
+	if !query.Has("error") {
+		code = c.Param("code")
+		query.Set("error", code)
+	}
 	if s.NextAuth != nil {
 		code = codeAnyCase(code)
 	}
 	if retryable[flows.Code(code)] && reason != flows.ReasonLastWayIn { // whose remedy is on the account page
-		return s.redirect(c, s.url("/signin", c.QueryParams()))
+		return s.redirect(c, s.url("/signin", query))
 	}
 	p := problemFor(s.language(c), code, reason)
 	p.RequestID = requestID(c)

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/gatepost/gatepost/flows/nextauth"
 )
 
 var (
@@ -149,7 +151,7 @@ func wantsJSON(fields url.Values) bool { return fields.Get("json") == "true" }
 // answer sends the browser to target, or tells a script to go there.
 func (s *server) answer(c echo.Context, fields url.Values, target string) error {
 	if wantsJSON(fields) {
-		return c.JSON(http.StatusOK, map[string]string{"url": target})
+		return c.JSONBlob(http.StatusOK, nextauth.Object("url", target))
 	}
 	if s.leadsAway(c, target) {
 		return s.onwardPage(c, target)

@@ -69,7 +69,7 @@ func (p *checkpoint) whoAsks(r *http.Request) (*flows.Person, error) {
 			}
 		}
 	}
-	sealed := oneCookie(r.Header["Cookie"], p.session)
+	sealed := oneCookie(r.Header["Cookie"], p.session, p.cookies.beside)
 	if sealed == "" {
 		return nil, flows.ErrNoSession
 	}
@@ -103,9 +103,10 @@ func (p *checkpoint) whoAsks(r *http.Request) (*flows.Person, error) {
 }
 
 // oneCookie returns the value of the cookie of that name, "" for none. Two of
-// them are none: a sibling host has planted one (security S-9).
-func oneCookie(lines []string, name string) string {
-	found, times := "", 0
+// them are none: a sibling host has planted one (security S-9). orSame takes two
+// that are the same for one, as cookies.get does.
+func oneCookie(lines []string, name string, orSame bool) string {
+	found, known := "", false
 	for _, line := range lines {
 		for line != "" {
 			var pair string
@@ -118,13 +119,13 @@ func oneCookie(lines []string, name string) string {
 				pair = pair[1:]
 			}
 			if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
-				found = strings.Trim(pair[len(name)+1:], " \t\"")
-				times++
+				value := strings.Trim(pair[len(name)+1:], " \t\"")
+				if known && (!orSame || value != found) {
+					return ""
+				}
+				found, known = value, true
 			}
 		}
-	}
-	if times != 1 {
-		return ""
 	}
 	return found
 }

@@ -143,10 +143,15 @@ func New(c Config) (http.Handler, error) {
 	g.Match(both, "/verify-request", s.checkMailPage)
 	g.Match(both, "/signout", s.signOutPage)
 	g.POST("/signout", s.signOut)
-	g.Match(both, "/session", s.session)
+	asked := both
+	if c.NextAuth != nil {
+		asked = both[:1] // it extends the session, and NextAuth's takes no HEAD
+	}
+	g.Match(asked, "/session", s.session)
 	g.Match(both, "/csrf", s.csrf)
 	g.Match(both, "/providers", s.providers)
 	g.Match(both, "/error", s.errorPage)
+	g.Match(both, "/error/:code", s.errorPage)
 	g.POST("/_log", s.clientLog)
 	g.Match(both, "/account", s.account)
 	g.Match(both, "/account/export", s.export)

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -83,48 +82,27 @@ func orBlank(s string, blank store.Blank) *string {
 
 // csrf answers GET /csrf.
 func (s *server) csrf(c echo.Context) error {
-	return c.JSON(http.StatusOK, map[string]string{"csrfToken": s.cookies.csrfToken(c)})
-}
-
-type providerJSON struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	Type        string `json:"type"`
-	SignInURL   string `json:"signinUrl"`
-	CallbackURL string `json:"callbackUrl"`
+	return c.JSONBlob(http.StatusOK, nextauth.Object("csrfToken", s.cookies.csrfToken(c)))
 }
 
 // providers answers GET /providers: an object keyed by id, in the order of the
-// configuration, which a Go map would lose.
+// configuration.
 func (s *server) providers(c echo.Context) error {
-	var list []providerJSON
+	b := []byte{'{'}
+	add := func(id, name, kind string) {
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(nextauth.AppendText(b, id), ':')
+		b = append(b, nextauth.Object("id", id, "name", name, "type", kind, "signinUrl", s.url("/signin/"+id, nil), "callbackUrl", s.url("/callback/"+id, nil))...)
+	}
 	for _, p := range s.OAuth.Providers {
-		list = append(list, s.providerJSON(p.ID(), p.Name(), "oauth"))
+		add(p.ID(), p.Name(), "oauth")
 	}
 	if s.MagicLink != nil {
-		list = append(list, s.providerJSON("email", "Email", "email"))
+		add("email", "Email", "email")
 	}
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, p := range list {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		id, _ := json.Marshal(p.ID)
-		entry, err := json.Marshal(p)
-		if err != nil {
-			return err
-		}
-		b.Write(id)
-		b.WriteByte(':')
-		b.Write(entry)
-	}
-	b.WriteByte('}')
-	return c.JSONBlob(http.StatusOK, b.Bytes())
-}
-
-func (s *server) providerJSON(id, name, kind string) providerJSON {
-	return providerJSON{id, name, kind, s.url("/signin/"+id, nil), s.url("/callback/"+id, nil)}
+	return c.JSONBlob(http.StatusOK, append(b, '}'))
 }
 
 // signOutPage answers GET /signout with a button: no link can sign somebody out

@@ -21,6 +21,11 @@ func (s Secret) Hash(token string) string { return hexSHA256(token + string(s)) 
 // browser has that CSRF token.
 func State(csrfToken string) string { return hexSHA256(csrfToken) }
 
+// IsState reports that s has the form of State.
+func IsState(s string) bool {
+	return len(s) == 2*sha256.Size && strings.Trim(s, "0123456789abcdef") == ""
+}
+
 func hexSHA256(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:])
@@ -89,29 +94,47 @@ type Session struct {
 // JSON is s as NextAuth writes it.
 func (s Session) JSON() []byte {
 	b := append([]byte(nil), `{"user":{"name":`...)
-	b = appendText(b, s.Name)
+	b = appendOrNull(b, s.Name)
 	b = append(b, `,"email":`...)
-	b = appendText(b, s.Email)
+	b = appendOrNull(b, s.Email)
 	b = append(b, `,"image":`...)
-	b = appendText(b, s.Image)
+	b = appendOrNull(b, s.Image)
 	b = append(b, s.Further...)
 	b = append(b, `},"accessToken":`...)
-	b = appendText(b, &s.AccessToken)
+	b = AppendText(b, s.AccessToken)
 	b = append(b, `,"expires":"`...)
 	b = s.Expires.UTC().AppendFormat(b, SessionTime)
 	return append(b, `"}`...)
 }
 
-// appendText writes a string as JSON.stringify does: only quotes, backslashes
-// and control characters are escaped. Go's encoder escapes U+2028 and U+2029 too.
-func appendText(b []byte, s *string) []byte {
+// Object is an object of texts, in the order of the names, as JSON.stringify
+// writes it. It takes names and values in turn.
+func Object(members ...string) []byte {
+	b := []byte{'{'}
+	for i, s := range members {
+		if i > 0 {
+			b = append(b, ",:"[i%2])
+		}
+		b = AppendText(b, s)
+	}
+	return append(b, '}')
+}
+
+func appendOrNull(b []byte, s *string) []byte {
 	if s == nil {
 		return append(b, "null"...)
 	}
+	return AppendText(b, *s)
+}
+
+// AppendText writes a string as JSON.stringify does: only quotes, backslashes
+// and control characters are escaped. Go's encoder escapes <, >, &, U+2028 and
+// U+2029 too, and ends with a line feed.
+func AppendText(b []byte, s string) []byte {
 	const digits = "0123456789abcdef"
 	b = append(b, '"')
-	for i := range len(*s) {
-		switch c := (*s)[i]; c {
+	for i := range len(s) {
+		switch c := s[i]; c {
 		case '"', '\\':
 			b = append(b, '\\', c)
 		case '\b':

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/gatepost/gatepost/store/storetest"
 )
 
 // §18 row 5: nothing of a query takes the place of a form's token or target.
@@ -157,14 +159,125 @@ func TestMalformedBearer(t *testing.T) {
 func TestErrorPagesOfNextAuth(t *testing.T) {
 	s, _ := beside(t, nil)
 	for code, want := range map[string]int{"Configuration": 500, "AccessDenied": 403, "Verification": 403, "accessdenied": 403, "VERIFICATION": 403, "": 200, "whatever": 200, "constructor": 200} {
-		if p := s.browser().get("/auth/error?error=" + code); p.status != want {
-			t.Errorf("%q: %d, want %d", code, p.status, want)
+		for _, form := range []string{"?error=", "/"} {
+			if p := s.browser().follow(s.browser().get("/auth/error" + form + code)); p.status != want {
+				t.Errorf("%s%q: %d, want %d", form, code, p.status, want)
+			}
 		}
 	}
+	if p := s.browser().get("/auth/error/Configuration?error=AccessDenied"); p.status != http.StatusForbidden {
+		t.Errorf("path and query: %d", p.status)
+	}
 	for _, code := range []string{"Signin", "OAuthSignin", "OAuthCallback", "OAuthCreateAccount", "EmailCreateAccount", "Callback", "OAuthAccountNotLinked", "EmailSignin", "CredentialsSignin"} {
-		p := s.browser().get("/auth/error?error=" + code)
-		if p.status != http.StatusFound || p.location != s.URL+"/auth/signin?error="+code || s.browser().get(p.location).status != http.StatusOK {
-			t.Errorf("%s: %d %s", code, p.status, p.location)
+		for _, form := range []string{"?error=", "/"} {
+			p := s.browser().get("/auth/error" + form + code)
+			if p.status != http.StatusFound || p.location != s.URL+"/auth/signin?error="+code || s.browser().get(p.location).status != http.StatusOK {
+				t.Errorf("%s%s: %d %s", form, code, p.status, p.location)
+			}
 		}
+	}
+}
+
+// The answers of the client's other requests, to the byte; HEAD does nothing to a
+// session (nextauth-v3 §3, §4).
+func TestAnswersOfNextAuth(t *testing.T) {
+	s, site := beside(t, func(c *Config) {
+		for i := range c.Providers {
+			c.Providers[i].Name = c.Providers[i].ID + " <&> \u2028"
+		}
+	})
+	const token = `<a&b>"c\d` // whatever v3 takes for one
+	b, cookie := s.browser(), "next-auth.csrf-token="+url.QueryEscape(token+"|"+site.hash(token))
+	if p := b.with(cookie, http.MethodGet, "/auth/csrf"); p.body != `{"csrfToken":"<a&b>\"c\\d"}` {
+		t.Errorf("%q", p.body)
+	}
+	if p := b.with(site.csrfCookie(sharedToken), http.MethodPost, "/auth/signout", "csrfToken", sharedToken, "json", "true", "callbackUrl", "/x?a=1&b=<2>"); p.body != `{"url":"`+s.URL+`/x?a=1&b=<2>"}` {
+		t.Errorf("%q", p.body)
+	}
+	if p := b.get("/auth/providers"); !strings.HasPrefix(p.body, `{"google":{"id":"google","name":"google <&> `+"\u2028"+`","type":"oauth","signinUrl":"`+s.URL+`/auth/signin/google","callbackUrl":"`+s.URL+`/auth/callback/google"},"github":{`) || !strings.HasSuffix(p.body, `,"email":{"id":"email","name":"Email","type":"email","signinUrl":"`+s.URL+`/auth/signin/email","callbackUrl":"`+s.URL+`/auth/callback/email"}}`) {
+		t.Errorf("%q", p.body)
+	}
+	site.session(site.user("", "bob@example.test"), sharedToken)
+	site.sql(`UPDATE sessions SET expires = now() + interval '1 day'`)
+	if p := b.with("next-auth.session-token="+sharedToken, http.MethodHead, "/auth/session"); p.status != http.StatusBadRequest {
+		t.Errorf("HEAD: %d", p.status)
+	}
+	if left := site.sql(`SELECT expires < now() + interval '2 days' FROM sessions`); left[0] != "t" && left[0] != "true" {
+		t.Error("HEAD has extended the session")
+	}
+}
+
+// S-9: two session cookies that differ are none. Two that do not are one: v3 sets
+// its own without the Domain that cookie.domain gives ours, for the same session.
+func TestTwoSessionCookies(t *testing.T) {
+	var site v3
+	s := guarded(t, func(c *Config) {
+		site = v3{t, string(c.Database.URL)}
+		c.Compat, c.NextAuth.Secret, c.Session.Absolute = List{nextAuthV3}, sharedSecret, 0
+	})
+	id, other := site.user("", "bob@example.test"), strings.Repeat("e", 64)
+	site.session(id, sharedToken)
+	site.session(id, other)
+	for _, tt := range []struct {
+		second string
+		known  bool
+	}{{sharedToken, true}, {other, false}, {"", false}, {"planted", false}} {
+		cookies := "next-auth.session-token=" + sharedToken + "; next-auth.session-token=" + tt.second
+		status := s.check("forward", "GET", "https://app.example.org/x", "Cookie", cookies).status
+		lines := s.check("forward", "GET", "https://app.example.org/x", "Cookie", "next-auth.session-token="+sharedToken, "Cookie", "next-auth.session-token="+tt.second).status
+		body := s.browser().with(cookies, http.MethodGet, "/auth/session").body
+		if (status == http.StatusOK) != tt.known || (lines == http.StatusOK) != tt.known || (body != "{}") != tt.known {
+			t.Errorf("%q: %d, %d, %s", tt.second, status, lines, body)
+		}
+	}
+}
+
+// With cookie.domain v3's cookie, which has none, does not come in the way of
+// ours: what ends it and what takes its place removes it as well.
+func TestHostOnlyCookieOfNextAuth(t *testing.T) {
+	s := newSiteAt(t, storetest.URL(t), "www.site.localhost", func(c *Config) {
+		c.Compat, c.NextAuth.Secret, c.Session.Absolute, c.Cookie.Domain = List{nextAuthV3}, sharedSecret, 0, "site.localhost"
+	})
+	site := v3{t, string(s.config.Database.URL)}
+	id := site.user("", "bob@example.test")
+	held := func(b *browser) (values []string) {
+		u, _ := url.Parse(b.URL)
+		for _, c := range b.http.Jar.Cookies(u) {
+			if c.Name == "next-auth.session-token" {
+				values = append(values, c.Value)
+			}
+		}
+		return values
+	}
+	for name, tt := range map[string]struct {
+		do   func(b *browser)
+		left int
+	}{
+		"sign-out":     {func(b *browser) { b.post("/auth/signout") }, 0},
+		"sign-in":      {func(b *browser) { b.get(b.answer("google", "1002")) }, 1},
+		"over":         {func(b *browser) { site.sql(`DELETE FROM sessions`); b.session() }, 0},
+		"asked for":    {func(b *browser) { b.session(); b.session() }, 1},
+		"asked, ended": {func(b *browser) { b.session(); b.post("/auth/signout") }, 0},
+		"two that differ": {func(b *browser) {
+			b.session()
+			b.giveCookie("next-auth.session-token", "another")
+			b.session()
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			site.t = t
+			site.sql(`DELETE FROM sessions`)
+			site.session(id, sharedToken)
+			b := s.browser()
+			b.giveCookie("next-auth.session-token", sharedToken)
+			tt.do(b)
+			if got := held(b); len(got) != tt.left || tt.left == 1 && site.finds(got[0]) == "" {
+				t.Errorf("%q", got)
+			}
+			b.get(b.answer("google", "1002"))
+			if got := held(b); len(got) != 1 || site.finds(got[0]) == "" {
+				t.Errorf("signed in again: %q", got)
+			}
+		})
 	}
 }

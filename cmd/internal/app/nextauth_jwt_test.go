@@ -248,7 +248,7 @@ func TestSignedCookieRefused(t *testing.T) {
 		t.Errorf("sessions and marks: %s, want 0 0", got[0])
 	}
 	// One cookie that a sibling host planted beside it: nobody.
-	if p := s.browser().with("next-auth.session-token="+good+"; next-auth.session-token="+good, http.MethodGet, "/auth/session"); p.body != "{}" {
+	if p := s.browser().with("next-auth.session-token="+good+"; next-auth.session-token="+sharedToken, http.MethodGet, "/auth/session"); p.body != "{}" {
 		t.Errorf("twice: %s", p.body)
 	}
 	if status := s.checkFor(good); status != http.StatusOK {

@@ -362,7 +362,7 @@ func TestSignInWithProviders(t *testing.T) {
 			if p := b.get("/auth/account"); p.status != http.StatusOK || !strings.Contains(p.body, "grace@example.org") {
 				t.Errorf("account: %d", p.status)
 			}
-			if p := b.post("/auth/signout", "callbackUrl", s.URL+"/", "json", "true"); p.body != `{"url":"`+s.URL+`/"}`+"\n" {
+			if p := b.post("/auth/signout", "callbackUrl", s.URL+"/", "json", "true"); p.body != `{"url":"`+s.URL+`/"}` {
 				t.Errorf("sign-out: %s", p.body)
 			}
 			if got := b.session(); got.User.ID != "" {
