@@ -19,7 +19,7 @@ const role = 'nextauth_v3';
 const day = 24 * 60 * 60 * 1000;
 
 const addresses = { Ute: 'Ute@Bücher.example', Max: 'Max@Example.net' };
-let port, origin, issuer, gatepost, env, sql, socket, mail, browser, behind, v3, ours;
+let port, origin, issuer, gatepost, env, sql, socket, mail, browser, behind, v3, ours, whoAsked = () => null;
 const servers = [];
 const listen = (server, at) => { servers.push(server.listen(at, '127.0.0.1')); };
 
@@ -53,7 +53,7 @@ before(async () => {
   }).outputFiles[0].text;
   listen(http.createServer((req, res) => {
     if (req.url.startsWith('/api/auth/')) {
-      const onward = http.request({ port: behind, host: '127.0.0.1', agent: kept, method: req.method, path: req.url, headers: req.headers }, (answer) => {
+      const onward = http.request({ port: whoAsked(req.url) ?? behind, host: '127.0.0.1', agent: kept, method: req.method, path: req.url, headers: req.headers }, (answer) => {
         res.writeHead(answer.statusCode, answer.rawHeaders);
         answer.pipe(res);
       }).on('error', (err) => { res.writeHead(502); res.end(String(err)); });
@@ -347,6 +347,7 @@ test('a sign-in that began at v3 ends at Gatepost; the other way round it takes 
     assert.equal((await same(b)).user.email, `${who}@example.net`);
   }
 
+  assert.match(new URL(late).searchParams.get('state'), byGatepost());
   const c = visitor(origin);
   at(ours);
   const late = await begin(c, 'lou');
@@ -354,6 +355,30 @@ test('a sign-in that began at v3 ends at Gatepost; the other way round it takes 
   assert.equal((await c.ask(late)).headers.get('location'), `${origin}/api/auth/error?error=OAuthCallback`);
   assert.equal((await c.ask('/api/auth/error?error=OAuthCallback')).headers.get('location'), `${origin}/api/auth/signin?error=OAuthCallback`);
   assert.equal((await same(await byProvider('lou', c))).user.email, 'lou@example.net');
+const nginx = () => readFileSync(`${root}docs/nextauth.md`, 'utf8');
+const byGatepost = () => new RegExp(/^ +"~(\S+)" gatepost;$/m.exec(nginx())[1]);
+
+test('where answers go to whoever asked, the traffic moves and nobody clicks again', async () => {
+  const answers = new RegExp(/^location ~ (\S+) \{$/m.exec(nginx())[1]);
+  whoAsked = (url) => {
+    const { pathname, searchParams } = new URL(url, origin);
+    return answers.test(pathname) ? (byGatepost().test(searchParams.get('state')) ? ours : v3).at : null;
+  };
+  try {
+    for (const [name, first, , second] of both()) {
+      const b = visitor(origin), who = `max${first.at}`;
+      at(first);
+      const callback = await begin(b, who);
+      at(second);
+      assert.equal((await b.ask(callback)).headers.get('location'), `${origin}/in`, name);
+      assert.equal((await same(b)).user.email, `${who}@example.net`, name);
+      assert.equal((await same(await byMail(`kai.${first.at}@example.org`))).user.email, `kai.${first.at}@example.org`);
+    }
+  } finally {
+    whoAsked = () => null;
+  }
+});
+
 });
 
 test('pages that ask on the server find whoever answers', async () => {

@@ -118,6 +118,18 @@ func TestAnsweredElsewhere(t *testing.T) {
 			t.Errorf("%q %q", tt.token, tt.state)
 		}
 	}
+	for _, tt := range []struct {
+		runs        bool
+		state, want string
+	}{
+		{true, "", ReasonBegunElsewhere}, {true, state, ReasonBegunElsewhere},
+		{true, randomToken(), ReasonAttemptMissing}, {true, state[:63], ReasonAttemptMissing}, {true, strings.ToUpper(state), ReasonAttemptMissing},
+		{false, "", ReasonAttemptMissing}, {false, state, ReasonAttemptMissing},
+	} {
+		if got := (BegunElsewhere{Runs: tt.runs}).Refusal(tt.state); got.Code != OAuthCallback || got.Reason != tt.want {
+			t.Errorf("%v %q: %+v", tt.runs, tt.state, got)
+		}
+	}
 }
 
 // CVE-2026-73419: what was begun elsewhere adds no account to anybody.

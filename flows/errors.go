@@ -33,6 +33,7 @@ const (
 // provider carries the providers.Reason as it is.
 const (
 	ReasonAttemptMissing  = "attempt_missing"  // no record of a sign-in in this browser
+	ReasonBegunElsewhere  = "begun_elsewhere"  // at the NextAuth site, with too little to go by here
 	ReasonAttemptExpired  = "attempt_expired"  // older than AttemptTTL
 	ReasonAttemptUsed     = "attempt_used"     // a second answer to one request
 	ReasonUnknownProvider = "unknown_provider" // not configured

@@ -183,7 +183,7 @@ func (o *OAuth) signIn(ctx context.Context, providerID string, id providers.Iden
 // resolve acts on the cases that one statement does not settle by itself.
 func (o *OAuth) resolve(ctx context.Context, in store.OAuthSignIn, f store.Facts, a Attempt) (store.SignedIn, error) {
 	if a.wouldLink(f.Owner) {
-		return store.SignedIn{}, refuse(OAuthCallback, ReasonAttemptMissing, "begun elsewhere by user %d, to link another account", a.LinkTo)
+		return store.SignedIn{}, refuse(OAuthCallback, ReasonBegunElsewhere, "by user %d, to link another account", a.LinkTo)
 	}
 	act, refusal := link(f, a.LinkTo, in.User.Email != "", o.Linking, o.Now())
 	switch act {

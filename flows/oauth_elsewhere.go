@@ -10,6 +10,7 @@ import (
 // A BegunElsewhere is a sign-in that the NextAuth site began, as far as this
 // browser's cookies tell.
 type BegunElsewhere struct {
+	Runs      bool   // the site, and may begin one
 	CSRFToken string // of a cookie that the site's secret vouches for; "" for none
 	Verifier  string // of PKCE; "" where the site used none
 	ReturnTo  string // absolute, passed by ReturnTo.Resolve
@@ -25,9 +26,19 @@ func (o *OAuth) Adopt(b BegunElsewhere, providerID, redirectURI, state string) (
 		return Attempt{}, err
 	}
 	if !b.AnsweredBy(state) {
-		return Attempt{}, refuse(OAuthCallback, ReasonAttemptMissing, "")
+		return Attempt{}, b.Refusal(state)
 	}
 	return Attempt{Request: p.Adopt(redirectURI, state, b.Verifier), ReturnTo: b.ReturnTo, LinkTo: b.LinkTo, StartedAt: o.Now(), elsewhere: true}, nil
+}
+
+// Refusal is that of an answer to nothing that this browser's cookies vouch for.
+// Where the state may be the site's, or is none, as Apple and OAuth 1 get from
+// it, the person has likely done nothing wrong and is asked once more.
+func (b BegunElsewhere) Refusal(state string) *Error {
+	if b.Runs && (state == "" || nextauth.IsState(state)) {
+		return refuse(OAuthCallback, ReasonBegunElsewhere, "")
+	}
+	return refuse(OAuthCallback, ReasonAttemptMissing, "")
 }
 
 // AnsweredBy reports whether the site sent state from this browser. Nothing

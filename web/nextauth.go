@@ -41,8 +41,8 @@ func (s *server) withoutCookies(c echo.Context) bool {
 // else leaves the cookies to the sign-in that they are of. A site that is gone
 // begins none.
 func (s *server) begunElsewhere(c echo.Context, provider, state string) (flows.Attempt, error) {
-	var begun flows.BegunElsewhere
-	if s.NextAuth != nil && s.NextAuth.Shared {
+	begun := flows.BegunElsewhere{Runs: s.NextAuth != nil && s.NextAuth.Shared}
+	if begun.Runs {
 		begun.CSRFToken, _ = s.cookies.csrfFromCookie(c)
 	}
 	if begun.AnsweredBy(state) {

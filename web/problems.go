@@ -47,6 +47,7 @@ var outcomes = map[string]outcome{
 	"userinfo_mismatch":    {http.StatusBadGateway, another},
 	"misconfigured":        {http.StatusInternalServerError, tell},
 	"attempt_missing":      {http.StatusBadRequest, restart},
+	"begun_elsewhere":      {http.StatusBadRequest, restart},
 	"attempt_expired":      {http.StatusBadRequest, restart},
 	"attempt_used":         {http.StatusBadRequest, restart},
 	"unknown_provider":     {http.StatusNotFound, ""},

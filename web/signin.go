@@ -291,6 +291,7 @@ func (s *server) receiveFormPost(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	entryOf(c).provider = p.ID()
 	if !p.FormPost() {
 		return echo.ErrMethodNotAllowed
 	}
@@ -305,7 +306,9 @@ func (s *server) receiveFormPost(c echo.Context) error {
 	for name, values := range answer {
 		size += len(name) + len(strings.Join(values, ""))
 	}
-	if state == "" {
+	if state == "" && s.NextAuth != nil && s.NextAuth.Shared {
+		return flows.BegunElsewhere{Runs: true}.Refusal(state)
+	} else if state == "" {
 		err = errors.New("the answer has no state")
 	} else if size > maxAnswer {
 		err = fmt.Errorf("the answer has %d bytes, and at most %d can be carried over", size, maxAnswer)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -102,9 +103,9 @@ func TestNotBegunAtNextAuth(t *testing.T) {
 		change func(b *browser)
 		reason string
 	}{
-		"no cookie":                  {func(b *browser) { b.http.Jar, _ = cookiejar.New(nil) }, "attempt_missing"},
-		"another token":              {func(b *browser) { b.giveCookie("next-auth.csrf-token", "x%7C"+site.hash("x")) }, "attempt_missing"},
-		"a token of somebody else's": {func(b *browser) { b.giveCookie("next-auth.csrf-token", sharedToken+"%7C"+strings.Repeat("0", 64)) }, "attempt_missing"},
+		"no cookie":                  {func(b *browser) { b.http.Jar, _ = cookiejar.New(nil) }, "begun_elsewhere"},
+		"another token":              {func(b *browser) { b.giveCookie("next-auth.csrf-token", "x%7C"+site.hash("x")) }, "begun_elsewhere"},
+		"a token of somebody else's": {func(b *browser) { b.giveCookie("next-auth.csrf-token", sharedToken+"%7C"+strings.Repeat("0", 64)) }, "begun_elsewhere"},
 		"no verifier":                {func(b *browser) { b.giveCookie("next-auth.pkce.code_verifier", "") }, "attempt_expired"},
 		"another verifier": {func(b *browser) {
 			b.giveCookie("next-auth.pkce.code_verifier", site.tokens().EncodeVerifier(strings.Repeat("w", 64), time.Now()))
@@ -168,7 +169,7 @@ func TestBegunAtNextAuthNeverLinks(t *testing.T) {
 		site.session(ada, token)
 		site.sql(`UPDATE sessions SET created_at = now() - $1::interval WHERE session_token = $2`, age, token)
 		b.giveCookie("next-auth.session-token", token)
-		if p := b.get(callback); !strings.Contains(p.location, "error=OAuthCallback&") || !strings.Contains(p.location, "reason=attempt_missing") {
+		if p := b.get(callback); !strings.Contains(p.location, "error=OAuthCallback&") || !strings.Contains(p.location, "reason=begun_elsewhere") {
 			t.Errorf("%s: %d %s", age, p.status, p.location)
 		}
 		if _, pending := b.hasCookie("gatepost.pending-link"); pending {
@@ -194,6 +195,45 @@ func (b *browser) hasCookie(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// O-7: v3 sends some providers neither state nor a code challenge that is sure to
+// count (Apple, Salesforce, OAuth 1, and PKCE alone). Their answers might be to
+// somebody else's question, and sign nobody in: the page in front of the provider's
+// button asks for one more click.
+func TestBegunAtNextAuthWithoutState(t *testing.T) {
+	s, site := beside(t, nil)
+	s.idp.Lenient = true
+	button := regexp.MustCompile(`action="[^"]*/signin/(\w+)"`)
+	for name, do := range map[string]func(b *browser) page{
+		"github": func(b *browser) page { return b.get("/auth/callback/github?code=x") },
+		"google": func(b *browser) page {
+			b.giveCookie("next-auth.pkce.code_verifier", site.tokens().EncodeVerifier(verifier64, time.Now()))
+			return b.get("/auth/callback/google?code=x")
+		},
+		"oidc": func(b *browser) page { return b.get("/auth/callback/oidc?oauth_token=x&oauth_verifier=y") },
+		"apple": func(b *browser) page {
+			return b.send(http.MethodPost, "/auth/callback/apple", url.Values{"code": {"x"}}, "Sec-Fetch-Site", "cross-site")
+		},
+	} {
+		b := s.browser()
+		b.giveCookie("next-auth.csrf-token", sharedToken+"%7C"+sharedHash)
+		p := do(b)
+		if !strings.Contains(p.location, "error=OAuthCallback&") || !strings.Contains(p.location, "reason=begun_elsewhere") {
+			t.Errorf("%s: %d %s", name, p.status, p.location)
+		}
+		page := b.follow(p)
+		if first := button.FindStringSubmatch(page.body); page.status != http.StatusOK || !strings.Contains(page.body, "One more click") || first == nil || first[1] != name {
+			t.Errorf("%s: %d %q", name, page.status, first)
+		}
+		if got := b.session(); got.User.Email != "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	b := s.browser()
+	if p := b.get("/auth/callback/github?code=x&state=" + strings.Repeat("x", 43)); !strings.Contains(p.location, "reason=attempt_missing") {
+		t.Errorf("one of ours that is gone: %d %s", p.status, p.location)
+	}
 }
 
 // §18 row 12: what begins here has a state of its own, each time, and takes
