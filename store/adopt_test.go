@@ -3,10 +3,13 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -344,6 +347,86 @@ func TestAdoptViews(t *testing.T) {
 			exec(t, url, planned(t, store.AdoptOptions{URL: url}).WayBack)
 			if got := dump(t, url); got != before {
 				t.Error(lineDiff(before, got))
+			}
+		})
+	}
+}
+
+// Whoever reads through the views all the while, each statement parsed anew as
+// TypeORM's are, and whoever writes, gets every answer and no other: what waits
+// for the change finds the new views by their names.
+func TestAdoptUnderReaders(t *testing.T) {
+	t.Parallel()
+	for _, schema := range []string{"v3_documented", "v3_synchronized"} {
+		t.Run(schema, func(t *testing.T) {
+			t.Parallel()
+			url := database(t, schema, "v3_rows")
+			role := "site_" + schema + "_" + query[string](t, url, "SELECT substr(current_database(), 10, 8)")
+			o := store.AdoptOptions{URL: url, Views: store.ViewsOptions{Only: true, Schema: "old names", Role: role}}
+			adopted(t, o)
+			token := query[string](t, url, "SELECT session_token FROM sessions WHERE id = 1")
+			over, asked := make(chan struct{}), atomic.Int32{}
+			var wg sync.WaitGroup
+			for i := range 8 {
+				config, err := pgx.ParseConfig(strings.Replace(url, "user=gatepost", "user="+role, 1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				config.DefaultQueryExecMode = pgx.QueryExecModeExec
+				conn, err := pgx.ConnectConfig(t.Context(), config)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { conn.Close(context.Background()) })
+				session := func(ctx context.Context) (err error) {
+					var user, email string
+					if err = conn.QueryRow(ctx, `SELECT "Session"."user_id" AS "Session_user_id" FROM "sessions" "Session" WHERE "Session"."session_token" = $1 LIMIT 1`, token).Scan(&user); err == nil {
+						err = conn.QueryRow(ctx, `SELECT "User"."email" AS "User_email" FROM "users" "User" WHERE "User"."id" IN ($1)`, user).Scan(&email)
+					}
+					return err
+				}
+				signIn := func(ctx context.Context) error {
+					n := fmt.Sprintf("%d %d", i, asked.Load())
+					for _, sql := range []string{
+						"START TRANSACTION", `INSERT INTO "accounts"("compound_id", "user_id", "provider_type", "provider_id", "provider_account_id", "created_at") VALUES ('` + n + `', 1, 'oauth', 'github', '` + n + `', CURRENT_TIMESTAMP) RETURNING "id"`, "COMMIT",
+						`DELETE FROM "accounts" WHERE "compound_id" = '` + n + `'`,
+						"START TRANSACTION", `UPDATE "sessions" SET "expires" = "expires", "updated_at" = CURRENT_TIMESTAMP WHERE "id" IN (1)`, "COMMIT",
+						`SELECT FROM "verification_requests" WHERE "identifier" = 'x' AND "token" = 'y' LIMIT 1`,
+					} {
+						if _, err := conn.Exec(ctx, sql); err != nil {
+							return fmt.Errorf("%s: %w", sql, err)
+						}
+					}
+					return nil
+				}
+				wg.Go(func() {
+					for {
+						select {
+						case <-over:
+							return
+						default:
+						}
+						ask := session
+						if i%4 == 3 {
+							ask = signIn
+						}
+						if err := ask(t.Context()); err != nil {
+							t.Errorf("reader %d: %v", i, err)
+							return
+						}
+						asked.Add(1)
+					}
+				})
+			}
+			o.Views.Only, o.Views.Role = false, ""
+			eventually(t, "they ask", func() bool { return asked.Load() > 50 })
+			adopted(t, o)
+			after := asked.Load()
+			eventually(t, "they ask on", func() bool { return asked.Load() > after+50 })
+			close(over)
+			wg.Wait()
+			if err := store.CheckSchema(t.Context(), url, ""); err != nil {
+				t.Error(err)
 			}
 		})
 	}
