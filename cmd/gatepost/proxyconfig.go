@@ -24,7 +24,7 @@ func (p proxyConfig) print(c app.Config, out io.Writer) error {
 	if gatepost == "" {
 		gatepost = reachable(c.Listen)
 	}
-	text, err := proxies.Part(p.Proxy, p.Part, proxies.Site{Hosts: c.GateHosts(), SignIn: c.SignInHost(), BasePath: c.BasePath,
+	text, err := proxies.Part(p.Proxy, p.Part, proxies.Site{Hosts: c.GateHosts(), Pages: c.PageHosts(), BasePath: c.BasePath,
 		Gatepost: gatepost, Upstream: p.Upstream, Listen: p.Listen, Certificate: p.Certificate, Key: p.Key})
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 // A Site is what the texts are filled with.
 type Site struct {
 	Hosts            []string // of the applications behind the gate
-	SignIn           string   // host of the sign-in pages; one of Hosts where they are under BasePath there
+	Pages            []string // hosts of Gatepost's pages; under BasePath on one that is among Hosts, too
 	BasePath         string   // Gatepost's, as /auth
 	Gatepost         string   // host:port where it listens, or unix: and a path
 	Upstream         string   // host:port of the application
@@ -27,7 +27,7 @@ type Site struct {
 
 // Example is the site that the pages show.
 var Example = Site{
-	Hosts: []string{"app.example.com"}, SignIn: "auth.example.com", BasePath: "/auth", Gatepost: "127.0.0.1:8080", Upstream: "127.0.0.1:3000",
+	Hosts: []string{"app.example.com"}, Pages: []string{"auth.example.com"}, BasePath: "/auth", Gatepost: "127.0.0.1:8080", Upstream: "127.0.0.1:3000",
 	Listen: "443",
 }
 
@@ -92,11 +92,18 @@ func render(file string, s Site) (string, error) {
 
 var funcs = template.FuncMap{
 	"join": strings.Join, "traefik": traefikRule, "literal": literal,
-	"host": func(addr string) string { host, _, _ := net.SplitHostPort(addr); return host },
-	"port": func(addr string) string { _, port, _ := net.SplitHostPort(addr); return port },
+	"one": func(hosts []string) string {
+		if len(hosts) == 1 {
+			return traefikRule(hosts)
+		}
+		return "(" + traefikRule(hosts) + ")" // && binds more closely than ||
+	},
+	"quoted": func(hosts []string) string { return `"` + strings.Join(hosts, `", "`) + `"` },
+	"host":   func(addr string) string { host, _, _ := net.SplitHostPort(addr); return host },
+	"port":   func(addr string) string { _, port, _ := net.SplitHostPort(addr); return port },
 }
 
-// traefikRule matches hosts; a wildcard is an expression there.
+// traefikRule matches one of hosts; a wildcard is an expression there.
 func traefikRule(hosts []string) string {
 	var all []string
 	for _, h := range hosts {
@@ -137,24 +144,73 @@ func (s Site) Authority() string {
 
 // A Server is hosts that are configured alike.
 type Server struct {
-	Hosts []string
-	Pages bool // Gatepost's pages are under BasePath, the application everywhere else
+	Hosts    []string
+	App      bool // an application, behind the gate
+	Pages    bool // Gatepost's pages: under basePath beside an application, else everywhere
+	basePath string
 }
 
-// Shared reports that the sign-in pages are on the host of an application.
-func (s Site) Shared() bool { return slices.Contains(s.Hosts, s.SignIn) }
-
-// Servers are the hosts of the applications, the one with the pages on it apart
-// and last.
+// Servers are all hosts: those of applications, those that share theirs with the
+// pages, and those of the pages alone. A wildcard comes last, since Apache takes
+// the first server that a host fits.
 func (s Site) Servers() (all []Server) {
-	others := slices.DeleteFunc(slices.Clone(s.Hosts), func(h string) bool { return h == s.SignIn })
-	if len(others) > 0 {
-		all = append(all, Server{Hosts: others})
+	var apps, shared, wild, alone []string
+	for _, h := range s.Hosts {
+		switch {
+		case slices.Contains(s.Pages, h):
+			shared = append(shared, h)
+		case strings.HasPrefix(h, "*"):
+			wild = append(wild, h)
+		default:
+			apps = append(apps, h)
+		}
 	}
-	if s.Shared() {
-		all = append(all, Server{Hosts: []string{s.SignIn}, Pages: true})
+	for _, h := range s.Pages {
+		if !slices.Contains(s.Hosts, h) {
+			alone = append(alone, h)
+		}
+	}
+	for _, server := range []Server{{apps, true, false, s.BasePath}, {shared, true, true, s.BasePath}, {alone, false, true, s.BasePath}, {wild, true, false, s.BasePath}} {
+		if len(server.Hosts) > 0 {
+			all = append(all, server)
+		}
 	}
 	return all
+}
+
+// PageServers are the servers with Gatepost's pages.
+func (s Site) PageServers() []Server {
+	return slices.DeleteFunc(s.Servers(), func(server Server) bool { return !server.Pages })
+}
+
+// Apps are the hosts of applications alone.
+func (s Site) Apps() []string {
+	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h string) bool { return slices.Contains(s.Pages, h) })
+}
+
+// Shared reports that pages are on the host of an application.
+func (s Site) Shared() bool {
+	return slices.ContainsFunc(s.PageServers(), func(server Server) bool { return server.App })
+}
+
+// Wild reports that a host of an application is a wildcard, which may fit a host
+// of the pages.
+func (s Site) Wild() bool {
+	return slices.ContainsFunc(s.Hosts, func(h string) bool { return strings.HasPrefix(h, "*") })
+}
+
+// Name is the first name of a server. Apache takes no wildcard there: then it is
+// one that nobody has.
+func (s Server) Name() string {
+	if strings.HasPrefix(s.Hosts[0], "*") {
+		return "gatepost.invalid"
+	}
+	return s.Hosts[0]
+}
+
+// Aliases are the hosts without Name.
+func (s Server) Aliases() []string {
+	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h string) bool { return h == s.Name() })
 }
 
 // CheckPaths are those under which Gatepost answers proxies, by whatever name
@@ -162,7 +218,7 @@ func (s Site) Servers() (all []Server) {
 // believed what the proxy is believed: who the client is, and what is asked for
 // (security F-1). On the host of an application the other paths are that
 // application's.
-func (s Site) CheckPaths() (all []string) {
+func (s Server) CheckPaths() (all []string) {
 	for _, f := range s.checkFolders() {
 		for _, name := range f.names {
 			all = append(all, f.path+"/"+name)
@@ -172,7 +228,7 @@ func (s Site) CheckPaths() (all []string) {
 }
 
 // Checks is CheckPaths as alternatives of an expression.
-func (s Site) Checks() string {
+func (s Server) Checks() string {
 	var all []string
 	for _, f := range s.checkFolders() {
 		names := strings.Join(f.names, "|")
@@ -189,12 +245,12 @@ type folder struct {
 	names []string
 }
 
-func (s Site) checkFolders() (all []folder) {
-	for _, f := range []folder{{s.BasePath, []string{"nginx", "forward", "envoy"}},
+func (s Server) checkFolders() (all []folder) {
+	for _, f := range []folder{{s.basePath, []string{"nginx", "forward", "envoy"}},
 		{"/oauth2", []string{"auth"}}, {"/api", []string{"authz", "verify"}}, {"/api/auth", []string{"nginx", "traefik", "caddy", "envoy"}}} {
 		ours := folder{path: f.path}
 		for _, name := range f.names {
-			if !s.Shared() || strings.HasPrefix(f.path+"/"+name, s.BasePath+"/") {
+			if !s.App || strings.HasPrefix(f.path+"/"+name, s.basePath+"/") {
 				ours.names = append(ours.names, name)
 			}
 		}
@@ -234,7 +290,10 @@ func (s Site) validate() error {
 	if len(s.Hosts) == 0 {
 		return errors.New("there is no host behind the gate: gate.rules name none")
 	}
-	for _, v := range append([]string{s.SignIn, s.BasePath, s.Gatepost, s.Upstream, s.Listen, "/" + s.Certificate, "/" + s.Key}, s.Hosts...) {
+	if len(s.Pages) == 0 {
+		return errors.New("there is no host for Gatepost's pages: see public_url")
+	}
+	for _, v := range slices.Concat([]string{s.BasePath, s.Gatepost, s.Upstream, s.Listen, "/" + s.Certificate, "/" + s.Key}, s.Hosts, s.Pages) {
 		if !plain.MatchString(v) {
 			return fmt.Errorf("%q cannot be written into a proxy's configuration", v)
 		}

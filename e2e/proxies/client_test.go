@@ -161,11 +161,11 @@ func (p *proxy) socket(t *testing.T, r request) answer {
 	return a
 }
 
-// transport reaches the hosts of example.org through the proxy.
+// transport reaches the hosts of both domains through the proxy.
 func (p *proxy) transport() *http.Transport {
 	return &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: p.world.roots},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if strings.HasSuffix(addr, ".example.org:443") {
+			if strings.HasSuffix(addr, ".example.org:443") || strings.HasSuffix(addr, ".example.net:443") {
 				addr = p.addr
 			}
 			return dialer.DialContext(ctx, network, addr)

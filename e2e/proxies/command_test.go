@@ -13,7 +13,7 @@ import (
 // where the sign-in pages and Gatepost are.
 func TestProxyConfigCommand(t *testing.T) {
 	site := the.site()
-	site.Hosts = []string{appHost, "gatepost-probe.invalid", openHost}
+	site.Hosts = []string{otherApp, appHost, "gatepost-probe.invalid", openHost}
 	for _, kind := range config.Kinds {
 		want, err := config.Config(kind, site)
 		if err != nil {

@@ -67,7 +67,7 @@ func (r *relay) carry(in net.Conn, to string) {
 // A world that breaks: whatever is down or slow, nothing passes, nobody is
 // signed out, and all is well when it is back.
 func TestOutages(t *testing.T) {
-	w, err := newWorld(filepath.Join(the.dir, "outage"), authHost)
+	w, err := newWorld(filepath.Join(the.dir, "outage"), authHost, otherAuth)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 // Gatepost on a Unix socket, whose peers trusted_proxies name: the proxy is
 // believed, and a client is not.
 func TestGatepostOnSocket(t *testing.T) {
-	w, err := (&world{dir: filepath.Join(the.dir, "socket"), signIn: authHost, socket: true}).begin()
+	w, err := (&world{dir: filepath.Join(the.dir, "socket"), signIn: authHost, other: otherAuth, socket: true}).begin()
 	if err != nil {
 		t.Fatal(err)
 	}

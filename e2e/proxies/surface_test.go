@@ -21,25 +21,31 @@ func answersCheck(a answer) bool {
 	return told || told2 || a.status == http.StatusOK && a.body == "" || strings.Contains(a.body, "rule")
 }
 
-// The check endpoints, under whatever name, are the proxy's alone; what browsers
-// need of other projects' paths stays. Security F-1.
+// noChecks reports what of the check endpoints, under whatever name, a client can
+// ask on a host that is the pages' alone.
+func (p *proxy) noChecks(t *testing.T, host string) {
+	t.Helper()
+	for _, target := range []string{"/auth/nginx", "/auth/forward", "/auth/envoy", "/auth/envoy/office", "/auth/%66orward", "/auth/forward?x", "/oauth2/auth", "/oauth2/auth?allowed_groups=", "/oauth2/%61uth",
+		"/api/authz/forward-auth", "/api/authz/auth-request", "/api/authz/ext-authz", "/api/authz/ext-authz/office", "/api/verify", "/api/verify?rd=x", "/api/auth/nginx", "/api/auth/traefik", "/api/auth/caddy", "/api/auth/envoy?path=/office"} {
+		a := p.send(t, request{target: target, host: host, sni: host, header: lies})
+		if a.status != http.StatusNotFound && a.status != http.StatusForbidden || answersCheck(a) || a.passed {
+			t.Errorf("%s%s: %d %v %s", host, target, a.status, a.header, a.body)
+		}
+	}
+	for _, target := range []string{"//auth/forward", "/x/../auth/forward", "/auth/./forward", "/auth//forward", "/auth/x/../forward", "/auth%2fforward", "/AUTH/forward", "/auth/forward/", "/auth/forward;x", "/auth/envoy;/office",
+		"//oauth2/auth", "/oauth2/../oauth2/auth", "/OAuth2/auth", "/", "/?x", "//"} {
+		if a, err := p.try(request{target: target, host: host, sni: host, header: lies}); a.passed || err == nil && (answersCheck(a) || a.status == http.StatusUnauthorized) {
+			t.Errorf("%s%s: %d %v %s", host, target, a.status, a.header, a.body)
+		}
+	}
+}
+
+// The check endpoints are the proxy's alone; what browsers need of other
+// projects' paths stays. Security F-1.
 func TestChecksAreNotPublic(t *testing.T) {
 	each(t, func(t *testing.T, p *proxy) {
-		ask := func(target string) answer {
-			return p.send(t, request{target: target, host: authHost, sni: authHost, header: lies})
-		}
-		for _, target := range []string{"/auth/nginx", "/auth/forward", "/auth/envoy", "/auth/envoy/office", "/auth/%66orward", "/auth/forward?x", "/oauth2/auth", "/oauth2/auth?allowed_groups=", "/oauth2/%61uth",
-			"/api/authz/forward-auth", "/api/authz/auth-request", "/api/authz/ext-authz", "/api/authz/ext-authz/office", "/api/verify", "/api/verify?rd=x", "/api/auth/nginx", "/api/auth/traefik", "/api/auth/caddy", "/api/auth/envoy?path=/office"} {
-			if a := ask(target); a.status != http.StatusNotFound && a.status != http.StatusForbidden || answersCheck(a) {
-				t.Errorf("%s: %d %v %s", target, a.status, a.header, a.body)
-			}
-		}
-		for _, target := range []string{"//auth/forward", "/x/../auth/forward", "/auth/./forward", "/auth//forward", "/auth/x/../forward", "/auth%2fforward", "/AUTH/forward", "/auth/forward/", "/auth/forward;x", "/auth/envoy;/office",
-			"//oauth2/auth", "/oauth2/../oauth2/auth", "/OAuth2/auth", "/", "/?x", "//"} {
-			if a, err := p.try(request{target: target, host: authHost, sni: authHost, header: lies}); err == nil && (answersCheck(a) || a.status == http.StatusUnauthorized) {
-				t.Errorf("%s: %d %v %s", target, a.status, a.header, a.body)
-			}
-		}
+		p.noChecks(t, authHost)
+		p.noChecks(t, otherAuth)
 		for target, want := range map[string]string{"/oauth2/sign_in?rd=https://" + appHost + "/x": signInURL + "/signin?", "/oauth2/start?rd=https://" + appHost + "/x": signInURL + "/signin?", "/oauth2/sign_out": signInURL + "/signout?",
 			"/?rd=https://" + appHost + "/x": signInURL + "/signin?", "/login?redirect_uri=https://" + appHost + "/x": signInURL + "/signin?", "/": signInURL + "/account", "/auth": signInURL + "/account",
 			"/auth/callback/google": signInURL + "/", "/auth/signin": "", "/auth/session": "", "/ping": ""} {
@@ -68,7 +74,7 @@ func TestSpellingsOfHosts(t *testing.T) {
 // Gatepost under a path of the application's host: its pages are there, its
 // checks are not, and all else is the application's, behind the gate.
 func TestUnderOnePath(t *testing.T) {
-	w, err := newWorld(filepath.Join(the.dir, "path"), appHost)
+	w, err := newWorld(filepath.Join(the.dir, "path"), appHost, otherAuth)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +91,8 @@ func TestUnderOnePath(t *testing.T) {
 			}
 			grace := p.browser(t)
 			grace.enter("https://"+appHost+"/x", "1002")
+			p.handsOver(t)
+			p.noChecks(t, otherAuth) // which is no application's
 
 			for _, target := range []string{"/auth/nginx", "/auth/forward", "/auth/envoy", "/auth/envoy/office", "/auth/%66orward", "/auth/forward?x"} {
 				for _, cookie := range []string{"", ada.cookie()} {

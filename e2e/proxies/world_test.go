@@ -40,12 +40,16 @@ const (
 	openHost  = "open.example.org"
 	authHost  = "auth.example.org"
 	signInURL = "https://" + authHost + "/auth"
+
+	otherApp  = "app.example.net" // on another root domain
+	otherAuth = "auth.example.net"
 )
 
 // world is everything around the proxies.
 type world struct {
 	dir      string
 	signIn   string // host of the sign-in pages
+	other    string // host of the pages on example.net
 	socket   bool   // Gatepost listens on one
 	postgres *devpg.Server
 	app      *app
@@ -85,7 +89,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if err == nil {
-		the, err = newWorld(filepath.Join(dir, "world"), authHost)
+		the, err = newWorld(filepath.Join(dir, "world"), authHost, otherAuth)
 	}
 	code := 1
 	if err != nil {
@@ -104,8 +108,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func newWorld(dir, signIn string) (*world, error) {
-	return (&world{dir: dir, signIn: signIn}).begin()
+func newWorld(dir, signIn, other string) (*world, error) {
+	return (&world{dir: dir, signIn: signIn, other: other}).begin()
 }
 
 func (w *world) begin() (_ *world, err error) {
@@ -200,7 +204,7 @@ func (w *world) configure() error {
 	raw, err := json.Marshal(m{
 		"public_url": "https://" + w.signIn, "listen": w.addr, "admin_listen": "", "dev": true, "drain": "0s",
 		"keys": []string{rand.Text() + rand.Text()}, "compat": []string{"oauth2-proxy", "authelia", "tinyauth"}, "trusted_proxies": []string{trusted}, "socket_mode": mode,
-		"database": m{"url": w.postgres.URL()}, "session": m{"max_per_user": 1000}, "cookie": m{"domain": "example.org"}, "log": m{"format": "text"},
+		"database": m{"url": w.postgres.URL()}, "session": m{"max_per_user": 1000}, "cookie": m{"domain": "example.org", "sites": []m{{"url": "https://" + w.other, "domain": "example.net"}}}, "log": m{"format": "text"},
 		"providers": []m{{"id": "google", "client_id": google.ClientID, "client_secret": google.ClientSecret, "override": google.Override, "allow_private_network": true}},
 		"gate": m{
 			"groups": m{"admins": []string{"ada@example.org"}},
@@ -210,7 +214,7 @@ func (w *world) configure() error {
 				{"host": appHost, "path": "/local", "network": clientAddr, "allow": "public"},
 				{"host": appHost, "path": "/admin", "allow": "group:admins"},
 				{"host": appHost, "path": "/api", "allow": "signed-in", "preflight": "allow"},
-				{"host": appHost, "allow": "signed-in"},
+				{"host": []string{appHost, otherApp}, "allow": "signed-in"},
 				{"host": []string{openHost, "gatepost-probe.invalid"}, "allow": "public"},
 			},
 		},
@@ -228,7 +232,7 @@ func (w *world) certify() error {
 	if err != nil {
 		return err
 	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gatepost tests"}, DNSNames: []string{appHost, openHost, authHost, "*.example.org"},
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gatepost tests"}, DNSNames: []string{"*.example.org", "*.example.net"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
 	if err != nil {
@@ -276,7 +280,7 @@ func kinds() []string {
 func (w *world) home() string { return "https://" + w.signIn + "/auth" }
 
 func (w *world) site() config.Site {
-	return config.Site{Hosts: []string{appHost, openHost}, SignIn: w.signIn, BasePath: "/auth", Gatepost: w.addr, Upstream: w.app.addr,
+	return config.Site{Hosts: []string{otherApp, appHost, openHost}, Pages: []string{w.signIn, w.other}, BasePath: "/auth", Gatepost: w.addr, Upstream: w.app.addr,
 		Listen: freeAddr(), Certificate: w.pem(), Key: w.pem()}
 }
 

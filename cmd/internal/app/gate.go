@@ -179,17 +179,19 @@ func (c Config) returnTo() []string {
 	return slices.Compact(origins)
 }
 
-// GateHosts are the hosts behind the gate that a proxy can be told by name. The
-// sign-in pages' own is one of them where a rule closes it: then an application
-// is there, and the pages are under base_path. What is public alone is no reason
-// to send a host's visitors to an application.
+// GateHosts are the hosts behind the gate that a proxy can be told by name. One
+// of the pages' is among them where a rule closes it: then an application is
+// there, and the pages are under base_path. What is public alone is no reason to
+// send a host's visitors to an application.
 func (c Config) GateHosts() []string {
 	var hosts []string
+	pages := c.PageHosts()
 	for _, r := range c.Gate.Rules {
 		open := r.Allow != nil && (r.Allow.Atom == "public" || r.Allow.Atom == "everyone")
 		for _, host := range r.Host {
-			if host != "*" && !strings.ContainsAny(host, "~{") && !(open && strings.EqualFold(host, c.SignInHost())) {
-				hosts = append(hosts, strings.ToLower(host))
+			host = strings.ToLower(host)
+			if host != "*" && !strings.ContainsAny(host, "~{") && !(open && slices.Contains(pages, host)) {
+				hosts = append(hosts, host)
 			}
 		}
 	}
@@ -197,11 +199,18 @@ func (c Config) GateHosts() []string {
 	return slices.Compact(hosts)
 }
 
-// SignInHost is the host of the sign-in pages.
-func (c Config) SignInHost() string {
-	public, err := url.Parse(c.PublicURL)
-	if err != nil {
-		return ""
+// PageHosts are the hosts of Gatepost's pages: the sign-in's, then one on each
+// further root domain.
+func (c Config) PageHosts() []string {
+	addresses := []string{c.PublicURL}
+	for _, s := range c.Cookie.Sites {
+		addresses = append(addresses, s.URL)
 	}
-	return public.Hostname()
+	var hosts []string
+	for _, address := range addresses {
+		if u, err := url.Parse(address); err == nil {
+			hosts = append(hosts, strings.ToLower(u.Hostname()))
+		}
+	}
+	return hosts
 }

@@ -333,8 +333,8 @@ func gateOf(c *Config) {
 	c.Gate.Rules = []RuleConfig{{Host: List{"app.example.org"}, Allow: &Who{Atom: "signed-in"}}}
 }
 
-// A proxy is told of the sign-in pages' own host only where a rule closes it: an
-// application is there then.
+// A proxy is told of a host of the pages as an application's only where a rule
+// closes it: an application is there then.
 func TestGateHosts(t *testing.T) {
 	who := func(name string) *Who { return &Who{Atom: name} }
 	for name, tt := range map[string]struct {
@@ -343,13 +343,24 @@ func TestGateHosts(t *testing.T) {
 	}{
 		"another":           {[]RuleConfig{{Host: List{"App.example.org", "*.example.org", "*", "~x", "{user}.example.org"}, Allow: who("signed-in")}}, "*.example.org app.example.org"},
 		"an open one":       {[]RuleConfig{{Host: List{"auth.example.org", "app.example.org"}, Allow: who("public")}}, "app.example.org"},
+		"a site's, open":    {[]RuleConfig{{Host: List{"Auth.example.net", "app.example.net"}, Allow: who("everyone")}}, "app.example.net"},
 		"a closed one":      {[]RuleConfig{{Host: List{"AUTH.example.org"}, Path: List{"/x"}, Allow: who("public")}, {Host: List{"auth.example.org"}, Allow: who("signed-in")}}, "auth.example.org"},
+		"a site's, closed":  {[]RuleConfig{{Host: List{"auth.example.org"}, Allow: who("public")}, {Host: List{"auth.example.net"}, Allow: who("signed-in")}}, "auth.example.net"},
 		"closed to some":    {[]RuleConfig{{Host: List{"auth.example.org"}, Deny: who("@example.net")}}, "auth.example.org"},
 		"closed for groups": {[]RuleConfig{{Host: List{"auth.example.org"}, Allow: &Who{Any: []gate.Who{{Atom: "group:a"}}}}}, "auth.example.org"},
 	} {
 		c := Config{PublicURL: "https://auth.example.org", Gate: GateConfig{Rules: tt.rules}}
+		c.Cookie.Sites = []SiteConfig{{URL: "https://auth.example.net", Domain: "example.net"}}
 		if got := strings.Join(c.GateHosts(), " "); got != tt.want {
 			t.Errorf("%s: %s", name, got)
 		}
+	}
+}
+
+func TestPageHosts(t *testing.T) {
+	c := Config{PublicURL: "https://Auth.example.org:8443"}
+	c.Cookie.Sites = []SiteConfig{{URL: "https://auth.example.net"}, {URL: "https://AUTH.example.com"}}
+	if got := strings.Join(c.PageHosts(), " "); got != "auth.example.org auth.example.net auth.example.com" {
+		t.Error(got)
 	}
 }
