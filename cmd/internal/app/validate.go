@@ -314,15 +314,19 @@ func each(err error) []error {
 // validateSites looks at the cookie's domain and at the further root domains.
 func (c Config) validateSites(public *url.URL, m *mistakes) {
 	checkDomain("cookie.domain", c.Cookie.Domain, public.Hostname(), "public_url", m)
+	taken := []string{strings.ToLower(public.Hostname())}
 	for i, s := range c.Cookie.Sites {
 		key := fmt.Sprintf("cookie.sites[%d]", i)
 		u, err := url.Parse(s.URL)
 		switch {
 		case err != nil || u.Host == "" || u.Path != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && !(c.Dev && u.Scheme == "http"):
 			m.wrong(key+".url", "%q: want https and a host, as in https://auth.example.net", s.URL)
+		case slices.Contains(taken, strings.ToLower(u.Hostname())): // a site leads to public_url: to itself, for ever
+			m.wrong(key+".url", "%s is named by public_url or another site; give each domain a host of its own", u.Hostname())
 		case s.Domain == "":
 			m.wrong(key+".domain", "is missing; as in example.net")
 		default:
+			taken = append(taken, strings.ToLower(u.Hostname()))
 			checkDomain(key+".domain", s.Domain, u.Hostname(), key+".url", m)
 		}
 	}
