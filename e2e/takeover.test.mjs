@@ -119,13 +119,14 @@ async function askForLink(email, b = visitor(origin), mailbox = email) {
 }
 
 // open is what a person does with a link: v3 signs in at once, Gatepost asks
-// whether to, by a form.
-async function open(link, b) {
+// whether to, by a form, and which accounts to keep.
+async function open(link, b, keep = false) {
   let r = await b.ask(link);
   if (r.status === 200) {
     const page = await r.text();
     const form = /<form[^>]*method="post"[^>]*action="([^"]*)"[^]*?<\/form>/i.exec(page);
     const fields = [...form[0].matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)"/g)].map(([, k, v]) => [k, v]);
+    if (keep) fields.push(/type="checkbox" name="(keep)" value="(\d+)"/.exec(form[0]).slice(1));
     r = await b.ask(new URL(form[1].replaceAll('&amp;', '&'), origin), Object.fromEntries(fields));
   }
   return r;
@@ -330,6 +331,27 @@ test('an address with dots in a row is one person at both', async () => {
       await byMail(email, visitor(origin), server === ours ? `"dots..${first.at}"@docomo.example` : email);
     }
     assert.deepEqual(await sql('SELECT email FROM users WHERE email = $1', email), [{ email }], name);
+  }
+});
+
+test('who signed in with a provider at v3 keeps it by a tick at their first link here', async () => {
+  for (const [who, keep] of [['gus', true], ['mallory', false]]) {
+    at(v3);
+    const before = await byProvider(who), email = `${who}@example.net`;
+    at(ours);
+    const link = await askForLink(email);
+    const b = visitor(origin), done = await open(link, b, keep);
+    assert.equal(done.headers.get('location'), origin);
+    assert.equal((await same(b)).user.email, email);
+    assert.deepEqual(await before.session(), {});
+    const [{ accounts }] = await sql('SELECT (SELECT count(*)::int FROM accounts a WHERE a.user_id = u.id) AS accounts FROM users u WHERE email = $1', email);
+    assert.equal(accounts, keep ? 1 : 0);
+    for (const [, server] of both()) {
+      at(server);
+      const again = visitor(origin);
+      await again.ask(await begin(again, who));
+      assert.equal((await again.session()).user?.email, keep ? email : undefined);
+    }
   }
 });
 

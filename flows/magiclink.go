@@ -82,7 +82,28 @@ type MailedLink struct {
 	AskedAt time.Time
 	Same    bool // this browser asked for it
 	Refused bool // it may not sign in this browser
+	// Accounts are of whom it signs in, who has never proven the address: somebody
+	// else may have set them up, and those that are not chosen go (security L-4).
+	// Of each there are ID, Provider and CreatedAt.
+	Accounts []store.Account
 }
+
+// A Choice is which accounts somebody who proves an address says are theirs.
+// Nothing is kept unless it is named, since who is hurried into this by somebody
+// who set up an account in their name presses the button and no more.
+type Choice struct {
+	Made bool    // false: where there is something to choose, it is asked first
+	Keep []int32 // ids; those of other people's accounts change nothing
+}
+
+// An Undecided says that there is a Choice to be made, among Accounts, and that
+// nothing was spent.
+type Undecided struct {
+	Email    string
+	Accounts []store.Account // as in a MailedLink
+}
+
+func (u *Undecided) Error() string { return "accounts are to be chosen first" }
 
 // MagicLink signs people in who can read a mailbox.
 type MagicLink struct {
@@ -96,8 +117,8 @@ type MagicLink struct {
 	TTL      time.Duration
 	Tries    int // how often the code may be typed
 	Limits   store.MailLimits
-	// Believed are the providers whose accounts stay when their user's address is
-	// proven for the first time; see store.Proof.
+	// Believed are the providers whose accounts stay, unasked, when their user's
+	// address is proven for the first time; see store.Proof.
 	Believed []string
 	Now      func() time.Time
 
@@ -157,18 +178,23 @@ func (m *MagicLink) Look(ctx context.Context, l Link, asked MailAttempt) (Mailed
 	if err != nil {
 		return MailedLink{}, err
 	}
-	row, err := m.Store.VerificationToken(ctx, proof)
+	proof.Believed = m.Believed
+	row, atStake, err := m.Store.VerificationToken(ctx, proof)
 	if err != nil {
 		return MailedLink{}, linkError(err)
 	}
 	same := sameOf(asked, proof.Tokens)
-	return MailedLink{Email: row.Identifier, AskedAt: row.CreatedAt, Same: same, Refused: m.Bind && !same}, nil
+	link := MailedLink{Email: row.Identifier, AskedAt: row.CreatedAt, Same: same, Refused: m.Bind && !same}
+	if !link.Refused {
+		link.Accounts = atStake
+	}
+	return link, nil
 }
 
 // Complete spends the link's token and signs in whom it was mailed to. Of any
 // number of concurrent uses exactly one succeeds (security G-2). current is the
-// session this browser has; it is replaced.
-func (m *MagicLink) Complete(ctx context.Context, l Link, asked MailAttempt, fallback string, current SessionToken) (SignedIn, error) {
+// session this browser has; it is replaced. The error may be an *Undecided.
+func (m *MagicLink) Complete(ctx context.Context, l Link, asked MailAttempt, choice Choice, fallback string, current SessionToken) (SignedIn, error) {
 	proof, err := m.proof(l)
 	if err != nil {
 		return SignedIn{}, err
@@ -182,14 +208,15 @@ func (m *MagicLink) Complete(ctx context.Context, l Link, asked MailAttempt, fal
 	if same && asked.ReturnTo != "" {
 		returnTo = asked.ReturnTo
 	}
-	return m.signIn(ctx, proof, returnTo, current)
+	return m.signIn(ctx, proof, choice, returnTo, current)
 }
 
 // CompleteCode spends the code that was mailed for attempt a. How often it may
 // be guessed is counted in its row; what is said about it follows from a.Wrong
 // alone, because an attempt beyond a limit has no row, and must not be told from
-// one that has (security M-11).
-func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed string, current SessionToken) (SignedIn, error) {
+// one that has (security M-11). The error may be an *Undecided, for the right code
+// alone.
+func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed string, choice Choice, current SessionToken) (SignedIn, error) {
 	if a.ID == "" || a.Email == "" || m.Now().Sub(a.StartedAt) > m.TTL {
 		return SignedIn{}, refuse(Verification, ReasonLinkExpired, "no live attempt in this browser")
 	}
@@ -205,7 +232,7 @@ func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed strin
 		return SignedIn{}, refuse(Verification, ReasonCodeWrong, "%d tries left", left)
 	}
 	proof := store.Proof{Tokens: m.Store.CodeTokens(m.codeToken(a), m.Tries), Addresses: m.Sessions.Dialect.addresses(a.Email)}
-	return m.signIn(ctx, proof, a.ReturnTo, current)
+	return m.signIn(ctx, proof, choice, a.ReturnTo, current)
 }
 
 // Revoke spends the link's token without signing anybody in: "this wasn't me".
@@ -217,22 +244,38 @@ func (m *MagicLink) Revoke(ctx context.Context, l Link) error {
 	return m.Store.RevokeVerification(ctx, proof)
 }
 
-func (m *MagicLink) signIn(ctx context.Context, proof store.Proof, returnTo string, current SessionToken) (SignedIn, error) {
+func (m *MagicLink) signIn(ctx context.Context, proof store.Proof, choice Choice, returnTo string, current SessionToken) (SignedIn, error) {
 	if err := m.admit(ctx, proof); err != nil {
 		return SignedIn{}, err
 	}
 	token, session := m.Sessions.begin(current)
-	proof.Believed = m.Believed
+	proof.Believed, proof.Keep, proof.Ask = m.Believed, choice.Keep, !choice.Made
 	signedIn, err := m.Store.SignInByVerification(ctx, proof, session)
+	if proof.Ask && errors.Is(err, store.ErrNotFound) {
+		err = m.undecided(ctx, proof, err)
+	}
 	if err != nil {
 		return SignedIn{}, linkError(err)
 	}
-	if signedIn.Detached {
+	if signedIn.Cleared {
 		if err := m.Sessions.onlySession(ctx, signedIn); err != nil {
 			return SignedIn{}, err
 		}
 	}
 	return SignedIn{SignedIn: signedIn, Token: token, ReturnTo: returnTo}, nil
+}
+
+// undecided is what there is to choose before proof can be spent, or err where
+// that is not what kept it from being spent.
+func (m *MagicLink) undecided(ctx context.Context, proof store.Proof, err error) error {
+	row, atStake, lookErr := m.Store.VerificationToken(ctx, proof)
+	switch {
+	case lookErr != nil:
+		return lookErr
+	case len(atStake) > 0:
+		return &Undecided{row.Identifier, atStake}
+	}
+	return err
 }
 
 // admit refuses whom proof was mailed to, if they may not sign in; what was
@@ -241,7 +284,7 @@ func (m *MagicLink) admit(ctx context.Context, proof store.Proof) error {
 	if m.Admission == nil {
 		return nil
 	}
-	row, err := m.Store.VerificationToken(ctx, proof)
+	row, _, err := m.Store.VerificationToken(ctx, proof)
 	if err != nil {
 		return linkError(err)
 	}

@@ -107,7 +107,7 @@ func everything(ctx context.Context, s *store.Store, cache *store.Cache, name st
 		if err != nil || !ok {
 			return fmt.Errorf("request: %v, %w", ok, err)
 		}
-		if v, err := s.VerificationToken(ctx, store.Proof{Tokens: []string{token}}); err != nil || v.Identifier != address {
+		if v, _, err := s.VerificationToken(ctx, store.Proof{Tokens: []string{token}}); err != nil || v.Identifier != address {
 			return fmt.Errorf("look: %+v, %w", v, err)
 		}
 		if left, err := s.SpendCodeTry(ctx, "code:"+token); err != nil || left != 2 {

@@ -129,7 +129,7 @@ type SignedIn struct {
 	User    User
 	Session Session
 	NewUser bool
-	// Detached: accounts that the user had were taken away, since somebody else
-	// may have attached them.
-	Detached bool
+	// Cleared: the user's address was proven for the first time, and all other
+	// sessions have ended, since somebody else may have begun them.
+	Cleared bool
 }

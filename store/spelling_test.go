@@ -195,3 +195,29 @@ func TestConcurrentSpellings(t *testing.T) {
 		t.Errorf("users: %s", got)
 	}
 }
+
+// L-4: what somebody else attached to another spelling of the address is asked
+// about, too.
+func TestFirstProofAsksInOtherSpelling(t *testing.T) {
+	for _, keep := range [][]int32{{1}, nil} {
+		url := storetest.URL(t)
+		s := storetest.OpenWith(t, store.Options{URL: url})
+		exec(t, url, "INSERT INTO users (email) VALUES ($1)", unicode)
+		exec(t, url, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('x', 1, 'oauth', 'evil', '6')`)
+		request(t, s, ascii, "t")
+		p := store.Proof{Tokens: []string{"t"}, Addresses: spellings, Ask: true}
+		if _, atStake, err := s.VerificationToken(t.Context(), p); err != nil || len(atStake) != 1 || atStake[0].ID != 1 {
+			t.Errorf("%+v, %v", atStake, err)
+		}
+		if _, err := s.SignInByVerification(t.Context(), p, newSession("asks")); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("unasked: %v", err)
+		}
+		p.Ask, p.Keep = false, keep
+		if in, err := s.SignInByVerification(t.Context(), p, newSession("chose")); err != nil || in.User.ID != 1 || !in.Cleared {
+			t.Errorf("%+v, %v", in, err)
+		}
+		if n := query[int](t, url, "SELECT count(*) FROM accounts"); n != len(keep) {
+			t.Errorf("%d accounts, want %d", n, len(keep))
+		}
+	}
+}

@@ -101,20 +101,64 @@ type Proof struct {
 	Addresses []string
 	// Believed are providers that only hand out addresses that they have proven.
 	// Where accounts are of users whose addresses nobody marked as proven, as in
-	// NextAuth, these stay when the address is proven for the first time, and
-	// sessions end only with an account. nil: nothing stays.
+	// NextAuth, these stay when the address is proven for the first time, and so do
+	// the sessions of whoever has no others. nil: nothing stays.
 	Believed []string
+	Keep     []int32 // accounts that stay too: whoever proves the address says that they are theirs
+	// Ask spends nothing where an account is at stake, so that somebody can be
+	// asked which to keep.
+	Ask bool
 }
 
-// VerificationToken returns the live row of p, and leaves it.
-func (s *Store) VerificationToken(ctx context.Context, p Proof) (v VerificationToken, err error) {
+// spellingsOf are those under which the user of a row's address may be stored:
+// addresses, a Proof's, if they are of the same mailbox.
+func spellingsOf(row, addresses string) string {
+	return "CASE WHEN " + row + ".identifier = ANY(" + addresses + "::varchar[]) THEN " + addresses + "::varchar[] ELSE ARRAY[" + row + ".identifier] END"
+}
+
+// accountsAtStake selects from the accounts a that the first proof of a row's
+// address takes from its user, if none is kept: somebody else may have attached
+// them before (security L-4).
+func accountsAtStake(row, addresses, believed string) string {
+	return `
+		FROM (SELECT id, email_verified FROM users WHERE` + addressee("("+spellingsOf(row, addresses)+")") + `) u JOIN accounts a ON a.user_id = u.id
+		WHERE u.email_verified IS NULL AND a.provider <> ALL(coalesce(` + believed + `::varchar[], '{}'))`
+}
+
+// VerificationToken returns the live row of p, and leaves it. At stake are the
+// accounts that the first proof of its address takes from its user unless p.Keep
+// has them; of each there are ID, Provider and CreatedAt.
+func (s *Store) VerificationToken(ctx context.Context, p Proof) (v VerificationToken, atStake []Account, err error) {
 	err = s.do(ctx, "verification token", func(ctx context.Context) error {
-		return s.pool.QueryRow(ctx, `
-	SELECT identifier, token, expires, created_at FROM verification_tokens
-	WHERE token = ANY($1) AND expires > now() AND identifier LIKE '%@%' AND ($2::varchar = '' OR identifier = $2::varchar) LIMIT 1`,
-			p.Tokens, p.Identifier).Scan(&v.Identifier, &v.Token, &v.Expires, &v.CreatedAt)
+		rows, err := s.pool.Query(ctx, `
+	SELECT v.identifier, v.token, v.expires, v.created_at, coalesce(a.id, 0), coalesce(a.provider, ''), a.created_at
+	FROM (
+		SELECT identifier, token, expires, created_at FROM verification_tokens
+		WHERE token = ANY($1) AND expires > now() AND identifier LIKE '%@%' AND ($2::varchar = '' OR identifier = $2::varchar) LIMIT 1
+	) v
+	LEFT JOIN LATERAL (SELECT a.id, a.provider, a.created_at`+accountsAtStake("v", "$4", "$3")+`) a ON true
+	ORDER BY a.id`, p.Tokens, p.Identifier, p.Believed, p.Addresses)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		found := false
+		atStake = nil
+		for rows.Next() {
+			var a Account
+			if err := rows.Scan(&v.Identifier, &v.Token, &v.Expires, &v.CreatedAt, &a.ID, &a.Provider, (*moment)(&a.CreatedAt)); err != nil {
+				return err
+			}
+			if found = true; a.ID != 0 {
+				atStake = append(atStake, a)
+			}
+		}
+		if err := rows.Err(); err != nil || found {
+			return err
+		}
+		return ErrNotFound
 	})
-	return v, err
+	return v, atStake, err
 }
 
 // CodeTokens are the forms under which a code may still be spent.
@@ -156,12 +200,15 @@ func (s *Store) RevokeVerification(ctx context.Context, p Proof) error {
 
 // SignInByVerification spends p and signs in the user of the address that the row
 // names, in any of p.Addresses, or a new one, in one statement. Of any number of
-// concurrent uses exactly one succeeds; for the others, and for tokens that are
-// over, it is ErrNotFound (security G-2, M-5).
+// concurrent uses exactly one succeeds; for the others, for tokens that are over,
+// and where p.Ask has something to ask, it is ErrNotFound (security G-2, M-5).
 //
 // The first proof of an address ends whatever was attached to its user before
-// by somebody who had not proven it: sessions and provider accounts, but for
-// those of p.Believed (L-4).
+// by somebody who had not proven it: provider accounts, but for those of
+// p.Believed and p.Keep, and sessions (L-4). Sessions stay only where every
+// account is of p.Believed. Who keeps an account says whose it is, and not who
+// began a session: that may have been somebody with an account that was unlinked
+// since.
 //
 // What was mailed to one address is locked in the order of its ids before any of
 // it goes, so that a link and the code of its mail, used at the same moment, do
@@ -169,11 +216,12 @@ func (s *Store) RevokeVerification(ctx context.Context, p Proof) error {
 func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSession) (out SignedIn, err error) {
 	err = s.signIn(ctx, "sign in by verification", session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
-		var created, detached bool
+		var created, cleared bool
 		err := conn.QueryRow(ctx, `
 	WITH named AS (
-		SELECT identifier FROM verification_tokens
+		SELECT identifier FROM verification_tokens v
 		WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' AND ($8::varchar = '' OR identifier = $8::varchar)
+			AND NOT ($12::bool AND EXISTS (SELECT`+accountsAtStake("v", "$10", "$9")+`))
 	), mailed AS (
 		SELECT id, token FROM verification_tokens WHERE identifier = ANY(ARRAY(SELECT identifier FROM named)) ORDER BY id FOR UPDATE
 	), spent AS (
@@ -181,7 +229,7 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 	), known AS (
 		SELECT u.id, u.name, u.email, u.email_verified, u.image, u.created_at, u.updated_at
 		FROM users u WHERE u.id = (
-			SELECT id FROM users WHERE`+addressee("(SELECT CASE WHEN identifier = ANY($10::varchar[]) THEN $10::varchar[] ELSE ARRAY[identifier] END FROM spent LIMIT 1)")+`
+			SELECT id FROM users WHERE`+addressee("(SELECT "+spellingsOf("spent", "$10")+" FROM spent LIMIT 1)")+`
 		)
 	), made AS (
 		INSERT INTO users (email, email_verified) SELECT DISTINCT identifier, now() FROM spent WHERE NOT EXISTS (SELECT FROM known)
@@ -190,25 +238,28 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 		UPDATE users u SET email_verified = now(), updated_at = now() FROM known k WHERE u.id = k.id AND k.email_verified IS NULL
 		RETURNING u.id, u.email_verified, u.updated_at
 	), detached AS (
-		DELETE FROM accounts a USING proven WHERE a.user_id = proven.id AND a.provider <> ALL(coalesce($9::varchar[], '{}')) RETURNING a.id
+		DELETE FROM accounts a USING proven
+		WHERE a.user_id = proven.id AND a.provider <> ALL(coalesce($9::varchar[], '{}')) AND a.id <> ALL(coalesce($11::int[], '{}'))
+		RETURNING a.id
+	), cleared AS (
+		SELECT id FROM proven p WHERE NOT coalesce((SELECT bool_and(a.provider = ANY($9::varchar[])) FROM accounts a WHERE a.user_id = p.id), false)
 	), forgotten AS (
 		DELETE FROM verification_tokens WHERE EXISTS (SELECT FROM spent) AND id = ANY(ARRAY(SELECT id FROM mailed WHERE token <> ALL($7))) RETURNING id
 	), who AS (
 		SELECT id AS user_id FROM made UNION ALL SELECT id FROM known
 	)`+begun+surplus+`, unproven AS (
-		SELECT s.id FROM proven CROSS JOIN LATERAL (SELECT id FROM sessions WHERE user_id = proven.id OFFSET 0) s
-		WHERE $9::varchar[] IS NULL OR EXISTS (SELECT FROM detached)
+		SELECT s.id FROM cleared CROSS JOIN LATERAL (SELECT id FROM sessions WHERE user_id = cleared.id OFFSET 0) s
 	), ended AS (
 		DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM replaced UNION ALL SELECT id FROM surplus UNION ALL SELECT id FROM unproven))
 		RETURNING session_token
 	)`+told+s.outbox.byVerification+`
-	SELECT EXISTS (SELECT FROM made), EXISTS (SELECT FROM detached), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
+	SELECT EXISTS (SELECT FROM made), EXISTS (SELECT FROM cleared), u.id, coalesce(u.name, ''), coalesce(u.email, ''), coalesce(p.email_verified, u.email_verified), coalesce(u.image, ''),
 		u.created_at, coalesce(p.updated_at, u.updated_at), b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN (SELECT * FROM made UNION ALL SELECT * FROM known) u ON u.id = b.user_id LEFT JOIN proven p ON p.id = u.id`,
-			append(sessionArgs(session), p.Tokens, p.Identifier, p.Believed, p.Addresses)...).Scan(append([]any{&created, &detached}, n.into()...)...)
+			append(sessionArgs(session), p.Tokens, p.Identifier, p.Believed, p.Addresses, p.Keep, p.Ask)...).Scan(append([]any{&created, &cleared}, n.into()...)...)
 		out = n.signedIn()
 		s.haveEnded(n.ended)
-		out.NewUser, out.Detached = created, detached
+		out.NewUser, out.Cleared = created, cleared
 		return err
 	})
 	return out, err

@@ -58,9 +58,8 @@ func (s *server) account(c echo.Context) error {
 	lastWayIn := len(accounts) == 1 && user.EmailVerified == nil
 	for _, a := range accounts {
 		linked[a.Provider] = true
-		row := accountRow{ID: a.ID, Provider: s.providerName(a.Provider), Since: a.CreatedAt, CanUnlink: !lastWayIn}
-		row.Logo, row.LogoClass = s.logo(a.Provider)
-		if lastWayIn {
+		row := s.accountRow(a)
+		if row.CanUnlink = !lastWayIn; lastWayIn {
 			row.Why = view.words.Text("account.only")
 		}
 		view.Accounts = append(view.Accounts, row)
@@ -139,6 +138,19 @@ func (s *server) export(c echo.Context) error {
 	}
 	c.Response().Header().Set("Content-Disposition", `attachment; filename="account.json"`)
 	return c.JSONPretty(http.StatusOK, out, "  ")
+}
+
+func (s *server) accountRow(a store.Account) accountRow {
+	row := accountRow{ID: a.ID, Provider: s.providerName(a.Provider), Since: a.CreatedAt}
+	row.Logo, row.LogoClass = s.logo(a.Provider)
+	return row
+}
+
+func (s *server) accountRows(accounts []store.Account) (rows []accountRow) {
+	for _, a := range accounts {
+		rows = append(rows, s.accountRow(a))
+	}
+	return rows
 }
 
 // logo is the picture of a provider, ours and local: no third party learns who

@@ -190,3 +190,30 @@ func TestCSRFOverHTTP(t *testing.T) {
 		t.Errorf("%+v %+v", got, cookie)
 	}
 }
+
+// L-4: accounts are kept only by numbers in fields of the form, and a form that
+// does not say that it asked decides nothing.
+func FuzzChoice(f *testing.F) {
+	for _, seed := range []string{"", "keep=1", "chosen=1", "chosen=1&keep=1&keep=2", "chosen=&keep=1", "chosen=1&keep=", "keep=0", "keep=-1", "keep=2147483648", "keep=1e3", "keep=+1", "keep=1,2", "keep[]=1", "Keep=1", "chosen=1&chosen="} {
+		f.Add(seed, false)
+		f.Add(seed, true)
+	}
+	f.Fuzz(func(t *testing.T, query string, program bool) {
+		fields, _ := url.ParseQuery(query)
+		choice, err := choiceOf(fields, program)
+		if err != nil {
+			if he, ok := errors.AsType[*echo.HTTPError](err); !ok || he.Code != http.StatusBadRequest || choice.Made || len(choice.Keep) > 0 {
+				t.Errorf("%q: %+v, %v", query, choice, err)
+			}
+			return
+		}
+		if choice.Made != (program || fields.Get("chosen") != "") || len(choice.Keep) != len(fields["keep"]) {
+			t.Errorf("%q: %+v", query, choice)
+		}
+		for _, id := range choice.Keep {
+			if id <= 0 {
+				t.Errorf("%q: %+v", query, choice)
+			}
+		}
+	})
+}

@@ -163,6 +163,7 @@ func (s *server) showMagicLink(c echo.Context, token string, alert *problem) err
 	// The link must not leak by a Referer (security M-16).
 	c.Response().Header().Set("Referrer-Policy", "no-referrer")
 	view := confirmLinkView{
+		Accounts:     s.accountRows(link.Accounts),
 		page:         s.page(c, "confirm.title"),
 		CSRF:         s.cookies.csrfToken(c),
 		Action:       s.linkAction(c, "/callback/email"),
@@ -210,6 +211,40 @@ func asking(l *locale.Language, link flows.MailedLink, asked flows.MailAttempt, 
 	return l.Text("confirm.asked", "ago", ago)
 }
 
+// choiceOf is what a form says about accounts at stake: which to keep, in fields
+// of their own, and that it was asked. Programs have nothing to show a question
+// on; for them whatever they do not name is not theirs.
+func choiceOf(fields url.Values, program bool) (choice flows.Choice, err error) {
+	choice.Made = program || fields.Get("chosen") != ""
+	for _, named := range fields["keep"] {
+		id, err := strconv.ParseInt(named, 10, 32)
+		if err != nil || id <= 0 {
+			return flows.Choice{}, badRequest("a field keep is not a number")
+		}
+		choice.Keep = append(choice.Keep, int32(id))
+	}
+	return choice, nil
+}
+
+// askWhatToKeep answers a form whose sender has not been asked yet, by a page
+// whose form is the same with the question in it. So it is with each code, which
+// has no page before, and with a link whose page was shown before there was
+// anything to ask, or by a template that does not ask. A page of its own cannot
+// be such a template and go round in circles.
+func (s *server) askWhatToKeep(c echo.Context, fields url.Values, undecided *flows.Undecided) error {
+	entryOf(c).note = "asked which accounts to keep, nothing spent"
+	return s.show(c, http.StatusOK, "keep-accounts", keepAccountsView{
+		page:     s.page(c, "confirm.title"),
+		CSRF:     s.cookies.csrfToken(c),
+		Action:   s.linkAction(c, "/callback/email"),
+		Token:    fields.Get("token"),
+		Code:     fields.Get("code"),
+		Email:    undecided.Email,
+		Host:     s.public.Host,
+		Accounts: s.accountRows(undecided.Accounts),
+	})
+}
+
 // completeMagicLink answers POST /callback/email: the button of the link's page
 // (token) or the code of the check-your-mail page (code).
 func (s *server) completeMagicLink(c echo.Context) error {
@@ -226,12 +261,19 @@ func (s *server) completeMagicLink(c echo.Context) error {
 	}
 	// Whatever leads on from here names nowhere it came from (security M-16).
 	c.Response().Header().Set("Referrer-Policy", "no-referrer")
+	choice, err := choiceOf(fields, s.readsJSON(c))
+	if err != nil {
+		return err
+	}
 	ctx, asked, current := c.Request().Context(), s.cookies.mailAttempt(c), s.cookies.session(c)
 	var in flows.SignedIn
 	if token := fields.Get("token"); token != "" {
-		in, err = s.MagicLink.Complete(ctx, linkOf(c, token), asked, s.elsewhere(c), current)
+		in, err = s.MagicLink.Complete(ctx, linkOf(c, token), asked, choice, s.elsewhere(c), current)
 	} else {
-		in, err = s.MagicLink.CompleteCode(ctx, asked, strings.TrimSpace(fields.Get("code")), current)
+		in, err = s.MagicLink.CompleteCode(ctx, asked, strings.TrimSpace(fields.Get("code")), choice, current)
+	}
+	if undecided, ok := errors.AsType[*flows.Undecided](err); ok {
+		return s.askWhatToKeep(c, fields, undecided)
 	}
 	if refusal, ok := errors.AsType[*flows.Error](err); ok && guessed[refusal.Reason] {
 		s.guesses.charge(client(c))

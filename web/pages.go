@@ -133,6 +133,14 @@ type confirmLinkView struct {
 	CSRF, Action, RevokeAction string
 	Token, Email, Host, Asked  string
 	SameBrowser, Refused       bool
+	Accounts                   []accountRow // to be asked about; none mostly
+}
+
+type keepAccountsView struct {
+	page
+	CSRF, Action, Token, Code string // Token or Code is ""
+	Email, Host               string
+	Accounts                  []accountRow
 }
 
 type errorView struct {

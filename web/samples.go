@@ -32,6 +32,7 @@ func samples(l *locale.Language) []sample {
 	blocked := button
 	blocked.Blocked = true
 	then := time.Date(2026, time.March, 4, 5, 6, 7, 0, time.UTC)
+	atStake := []accountRow{{ID: 1, Provider: "Example", Logo: button.Logo, Since: then}, {ID: 2, Provider: "An Identity Provider of a Rather Long Name", Logo: button.Logo, Since: then}}
 	return []sample{
 		{"sign-in", "signin", signInView{page: alerted, CSRF: "x", ReturnTo: "/", ReturnHost: "app.example.org", Providers: []providerButton{used, button}, More: []providerButton{button},
 			Mail: true, MailDown: true, MailAction: "/auth/signin/email", Email: "ada@example.org", EmailError: l.Text("problem.address_invalid.cause"), Problem: &alert}},
@@ -47,6 +48,9 @@ func samples(l *locale.Language) []sample {
 		{"confirm link", "confirm-link", confirmLinkView{page: alerted, CSRF: "x", Token: "x", Email: "a.rather.long.address.that.fits.nowhere@a-long-host-name.department.example.org",
 			Host: "example.org", Asked: l.Text("confirm.asked.by", "ago", l.Text("ago.now"), "browser", "Firefox", "system", "Linux"), SameBrowser: true}},
 		{"confirm link elsewhere", "confirm-link", confirmLinkView{page: bare, CSRF: "x", Token: "x", Email: "ada@example.org", Host: "example.org", Asked: l.Text("confirm.asked", "ago", l.Text("ago.minutes", "n", 3))}},
+		{"confirm link of accounts at stake", "confirm-link", confirmLinkView{page: base, CSRF: "x", Token: "x", Email: "ada@example.org", Host: "example.org", SameBrowser: true, Asked: l.Text("confirm.asked", "ago", l.Text("ago.minutes", "n", 3)), Accounts: atStake}},
+		{"keep accounts", "keep-accounts", keepAccountsView{page: bare, CSRF: "x", Action: "/auth/callback/email", Code: "123456", Email: "ada@example.org", Host: "example.org", Accounts: atStake[:1]}},
+		{"keep accounts of a link", "keep-accounts", keepAccountsView{page: base, CSRF: "x", Action: "/auth/callback/email", Token: "x", Email: "a.rather.long.address.that.fits.nowhere@a-long-host-name.department.example.org", Host: "example.org", Accounts: atStake}},
 		{"confirm link refused", "confirm-link", confirmLinkView{page: base, CSRF: "x", Token: "x", Email: "ada@example.org", Host: "example.org", Refused: true}},
 		{"error", "error", errorView{page: base, Problem: failed}},
 		{"conflict", "conflict", conflictView{page: base, CSRF: "x", ProviderName: "Example", Before: "Example", Providers: []providerButton{button}, Mail: true, Email: "ada@example.org"}},

@@ -348,19 +348,31 @@ func configOf(s *site, v v3) Config {
 	return c
 }
 
-// Somebody else may have signed up with an address before its owner proved it.
-// What they hold then is void.
+// L-4: somebody else may have signed up with an address before its owner proved
+// it. What they hold then is void, whatever the owner keeps.
 func TestFirstProofVoidsSignedCookies(t *testing.T) {
+	t.Run("nothing kept", func(t *testing.T) { firstProofVoids(t, false) })
+	t.Run("all kept", func(t *testing.T) { firstProofVoids(t, true) })
+}
+
+func firstProofVoids(t *testing.T, keep bool) {
 	s, site := besideJWT(t, nil)
 	id := site.user("Mallory", "victim@example.test")
 	site.account(id, "elsewhere", "666")
+	var kept []string
+	if keep {
+		kept = site.sql(`SELECT id FROM accounts`)
+	}
 	old, never := signed(t, id, "victim@example.test", time.Hour), signed(t, id, "victim@example.test", 2*time.Hour)
 	if s.checkFor(old) != http.StatusOK {
 		t.Fatal("before")
 	}
 	b := s.browser()
-	if p := b.press(site.link(s.URL, "victim@example.test", sharedToken)); p.status != http.StatusFound {
+	if p := b.press(site.link(s.URL, "victim@example.test", sharedToken), kept...); p.status != http.StatusFound {
 		t.Fatalf("%d %s", p.status, p.body)
+	}
+	if left := site.sql(`SELECT id FROM accounts`); len(left) != len(kept) {
+		t.Errorf("%d accounts left, want %d", len(left), len(kept))
 	}
 	for name, c := range map[string]string{"exchanged": old, "never seen": never} {
 		if status := s.checkFor(c); status != http.StatusUnauthorized {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -25,16 +26,33 @@ func (v v3) opens(address, token string) bool {
 
 var formAction = regexp.MustCompile(`action="([^"]*)"`)
 
-// press presses the button of a link's page.
-func (b *browser) press(link string) page {
+// press presses the button of a link's page, with accounts to keep ticked.
+func (b *browser) press(link string, keep ...string) page {
 	b.t.Helper()
-	shown := b.get(link)
-	action := formAction.FindStringSubmatch(shown.body)
-	u, err := url.Parse(link)
-	if err != nil || shown.status != http.StatusOK || action == nil {
-		b.t.Fatalf("%v: %d %s %s", err, shown.status, shown.location, shown.body)
+	return b.submit(b.get(link), keep...)
+}
+
+var hidden = regexp.MustCompile(`type="hidden" name="(\w+)" value="([^"]*)"`)
+
+// submit posts the first form of a page, with those boxes ticked that it has.
+func (b *browser) submit(shown page, keep ...string) page {
+	b.t.Helper()
+	form, _, _ := strings.Cut(shown.body, "</form>")
+	action := formAction.FindStringSubmatch(form)
+	if shown.status != http.StatusOK || action == nil {
+		b.t.Fatalf("%d %s %s", shown.status, shown.location, shown.body)
 	}
-	return b.post(strings.ReplaceAll(action[1], "&amp;", "&"), "token", u.Query().Get("token"))
+	fields := url.Values{}
+	for _, m := range hidden.FindAllStringSubmatch(form, -1) {
+		fields.Set(m[1], html.UnescapeString(m[2]))
+	}
+	for _, id := range keep {
+		if !strings.Contains(form, `<input type="checkbox" name="keep" value="`+id+`">`) {
+			b.t.Fatalf("no box for account %s: %s", id, shown.body)
+		}
+		fields.Add("keep", id)
+	}
+	return b.send(http.MethodPost, html.UnescapeString(action[1]), fields)
 }
 
 // M-6, §18 row 16: a link that was asked for at v3 opens here, once, by its
