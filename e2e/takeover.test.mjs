@@ -3,6 +3,7 @@
 // of them answers /api/auth. Nobody who is signed in notices.
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -209,6 +210,9 @@ test('who signs in at one is known at the other', async () => {
   }
 });
 
+// targets are addresses that a site of this origin may want to return to.
+const targets = ['/', '/x?a=1&b=<2>#c', '/a/b/', '/a//b', '/x%25y', '/x?next=%2Fa%26b', '/x?q=a+b&r=%20', "/it's(1)!*~", '/a;b=c,d@e:f', '/x?a[]=1&{b}|^`', '/x#/route?y=1', '/a%20b', '/x?y=?z', '/x?%', 'http://other.test/'];
+
 // shape is what a row has, without what it alone has.
 const shape = (row) => Object.fromEntries(Object.entries(row).map(([column, v]) => {
   if (v instanceof Date || typeof v === 'number') return [column, v.constructor.name];
@@ -226,6 +230,27 @@ test('the rows that either writes look alike', async () => {
   const theirs = await written(v3), here = await written(ours);
   for (const rows of [theirs, here]) delete rows.users[0].email_verified; // v3 does not mark what a provider has proven
   assert.deepEqual(here, theirs);
+});
+
+test('the small answers are the same', async () => {
+  const csrfToken = '0'.repeat(64), hash = createHash('sha256').update(csrfToken + secret).digest('hex');
+  const asked = async (server) => {
+    const b = visitor(origin, { 'next-auth.csrf-token': `${csrfToken}%7C${hash}` }), out = {};
+    at(server);
+    for (const path of ['csrf', 'session', ...['', '/AccessDenied', '/verification', '/OAuthCallback', '/EmailSignin', '/none', '/AccessDenied?error=Configuration', '?error=OAuthSignin'].map((e) => `error${e}`)]) {
+      const r = await b.again().ask(`/api/auth/${path}`), body = await r.text();
+      out[path] = [r.status, r.headers.get('location'), body.startsWith('{') && body];
+    }
+    const { work, email } = await (await b.ask('/api/auth/providers')).json();
+    out.providers = JSON.stringify([work, email]);
+    out.head = (await fetch(`${origin}/api/auth/session`, { method: 'HEAD' })).status;
+    for (const callbackUrl of targets) {
+      const r = await b.again().ask('/api/auth/signout', { csrfToken, callbackUrl, json: 'true' });
+      out[callbackUrl] = [r.status, await r.text()];
+    }
+    return out;
+  };
+  assert.deepEqual(await asked(ours), await asked(v3));
 });
 
 test('a form of one is taken by the other', async () => {
