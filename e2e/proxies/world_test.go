@@ -204,7 +204,7 @@ func (w *world) configure() error {
 	raw, err := json.Marshal(m{
 		"public_url": "https://" + w.signIn, "listen": w.addr, "admin_listen": "", "dev": true, "drain": "0s",
 		"keys": []string{rand.Text() + rand.Text()}, "compat": []string{"oauth2-proxy", "authelia", "tinyauth"}, "trusted_proxies": []string{trusted}, "socket_mode": mode,
-		"database": m{"url": w.postgres.URL()}, "session": m{"max_per_user": 1000}, "cookie": m{"domain": "example.org", "sites": []m{{"url": "https://" + w.other, "domain": "example.net"}}}, "log": m{"format": "text"},
+		"database": m{"url": w.postgres.URL()}, "session": m{"max_per_user": 0}, "cookie": m{"domain": "example.org", "sites": []m{{"url": "https://" + w.other, "domain": "example.net"}}}, "log": m{"format": "text"},
 		"providers": []m{{"id": "google", "client_id": google.ClientID, "client_secret": google.ClientSecret, "override": google.Override, "allow_private_network": true}},
 		"gate": m{
 			"groups": m{"admins": []string{"ada@example.org"}},
