@@ -542,4 +542,13 @@ func TestNoFaultBesideNextAuth(t *testing.T) {
 	if strings.Contains(s.log.String(), "not heard") {
 		t.Error("a warning")
 	}
+	for shared, want := range map[bool]string{true: "note  sessions: ", false: "ok    notifications\n"} {
+		var out strings.Builder
+		c := s.config
+		c.NextAuth.Shared = shared
+		c.checkDatabase(t.Context(), &report{out: &out})
+		if got := out.String(); !strings.Contains(got, want) || strings.Contains(got, "notifications") == shared || strings.Contains(got, "FAIL") {
+			t.Errorf("shared %v: %s", shared, got)
+		}
+	}
 }
