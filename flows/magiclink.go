@@ -245,11 +245,11 @@ func (m *MagicLink) Revoke(ctx context.Context, l Link) error {
 }
 
 func (m *MagicLink) signIn(ctx context.Context, proof store.Proof, choice Choice, returnTo string, current SessionToken) (SignedIn, error) {
+	proof.Believed, proof.Keep, proof.Ask = m.Believed, choice.Keep, !choice.Made
 	if err := m.admit(ctx, proof); err != nil {
 		return SignedIn{}, err
 	}
 	token, session := m.Sessions.begin(current)
-	proof.Believed, proof.Keep, proof.Ask = m.Believed, choice.Keep, !choice.Made
 	signedIn, err := m.Store.SignInByVerification(ctx, proof, session)
 	if proof.Ask && errors.Is(err, store.ErrNotFound) {
 		err = m.undecided(ctx, proof, err)
@@ -284,9 +284,13 @@ func (m *MagicLink) admit(ctx context.Context, proof store.Proof) error {
 	if m.Admission == nil {
 		return nil
 	}
-	row, _, err := m.Store.VerificationToken(ctx, proof)
+	row, atStake, err := m.Store.VerificationToken(ctx, proof)
 	if err != nil {
 		return linkError(err)
+	}
+	if proof.Ask && len(atStake) > 0 {
+		// A service that is asked may count: once for each sign-in.
+		return &Undecided{row.Identifier, atStake}
 	}
 	err = m.Admission.address(ctx, m.Sessions.Dialect.addresses(row.Identifier), false)
 	if isRefusal(err) {

@@ -283,3 +283,32 @@ func TestTabsKeepDifferentAccounts(t *testing.T) {
 		t.Errorf("%d sessions", n)
 	}
 }
+
+// The service that decides on sign-ins hears of one once, though the page asks in
+// between; whom it refuses keeps what they had.
+func TestSignInHookIsAskedOnceOfAChoice(t *testing.T) {
+	r := newReceiver(t)
+	s, site := beside(t, func(c *Config) { c.Webhooks.SignIn = r.config() })
+	user, accounts := site.somebody("ada@example.org", "google")
+	for _, tt := range []struct{ says, location string }{
+		{`{"allow":false}`, s.URL + "/auth/error?error=AccessDenied&"},
+		{`{"allow":true}`, s.URL},
+	} {
+		b := s.browser()
+		b.get("/auth/signin")
+		link := site.link(s.URL, "ada@example.org", sharedToken)
+		u, err := url.Parse(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := b.post(u.Path+"?email=ada%40example.org", "token", sharedToken)
+		if n := len(r.take()); n != 0 || asked.status != http.StatusOK || site.left(user) != "google" {
+			t.Fatalf("asked %d times: %d %s", n, asked.status, asked.location)
+		}
+		r.says(tt.says)
+		p := b.submit(asked, accounts[0])
+		if n := len(r.take()); n != 1 || !strings.HasPrefix(p.location, tt.location) || site.left(user) != "google" {
+			t.Errorf("%s: asked %d times, %s, left %q", tt.says, n, p.location, site.left(user))
+		}
+	}
+}
