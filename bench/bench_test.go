@@ -95,7 +95,7 @@ func BenchmarkSignInByMail(b *testing.B) {
 	}
 	request := func(token string) error {
 		address := map[byte]string{'t': "ada@example.org", 'b': "bare@example.org"}[token[0]]
-		_, _, err := s.RequestVerification(b.Context(), store.VerificationRequest{Identifier: address, Token: token, CodeToken: "code:" + token, TTL: time.Minute, CodeTries: 5})
+		_, _, err := s.RequestVerification(b.Context(), store.VerificationRequest{Identifier: address, Token: token, CodeID: token, TTL: time.Minute, CodeTries: 5})
 		return err
 	}
 	pair(b, func(i int) error {

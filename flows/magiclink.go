@@ -41,6 +41,7 @@ type MailRequest struct {
 type MailAttempt struct {
 	ID        string // random; the code is bound to it
 	Email     string // as ParseAddress gives it
+	Mailed    string // the same, as it is stored
 	Token     string // the stored form of the link's token
 	ReturnTo  string // absolute, passed by ReturnTo.Resolve
 	Browser   string
@@ -143,17 +144,18 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 	if r.Before.Email == address {
 		a.Sent += r.Before.Sent
 	}
-	identifier, granted, err := m.Store.RequestVerification(ctx, store.VerificationRequest{
+	mailed, granted, err := m.Store.RequestVerification(ctx, store.VerificationRequest{
 		Identifier: addresses[0],
 		Addresses:  addresses,
 		Token:      a.Token,
-		CodeToken:  m.codeToken(a),
+		CodeID:     codeID(a),
 		TTL:        m.TTL,
 		CodeTries:  m.Tries,
 		AddressKey: m.Keys.MAC(purposeLimitA, address),
 		ClientKey:  m.Keys.MAC(purposeLimitC, r.Client),
 		Limits:     m.Limits,
 	})
+	a.Mailed = mailed
 	if err != nil || !granted {
 		return a, false, err
 	}
@@ -161,7 +163,7 @@ func (m *MagicLink) Begin(ctx context.Context, r MailRequest) (a MailAttempt, se
 		// The rows stay: what they unlock is mailed to nobody.
 		return a, false, err
 	}
-	err = m.Send(mail.Link{To: address, URL: m.URL(identifier, token), Code: m.code(a), Site: m.Site, Language: r.Language, Expires: m.TTL})
+	err = m.Send(mail.Link{To: address, URL: m.URL(mailed, token), Code: m.code(a), Site: m.Site, Language: r.Language, Expires: m.TTL})
 	if err != nil {
 		// The rows must not outlive a mail that will never come.
 		return a, false, errors.Join(
@@ -222,7 +224,7 @@ func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed strin
 	}
 	typed = digits(typed)
 	if right := m.code(a); len(typed) != len(right) || subtle.ConstantTimeCompare([]byte(typed), []byte(right)) != 1 {
-		left, err := m.Store.SpendCodeTry(ctx, m.codeToken(a))
+		left, err := m.Store.SpendCodeTry(ctx, mailedCode(a))
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return SignedIn{}, err
 		}
@@ -231,7 +233,7 @@ func (m *MagicLink) CompleteCode(ctx context.Context, a MailAttempt, typed strin
 		}
 		return SignedIn{}, refuse(Verification, ReasonCodeWrong, "%d tries left", left)
 	}
-	proof := store.Proof{Tokens: m.Store.CodeTokens(m.codeToken(a), m.Tries), Addresses: m.Sessions.Dialect.addresses(a.Email)}
+	proof := store.Proof{Tokens: mailedCode(a).Tokens(m.Tries), Addresses: m.Sessions.Dialect.addresses(a.Email)}
 	return m.signIn(ctx, proof, choice, a.ReturnTo, current)
 }
 
@@ -339,11 +341,12 @@ func (m *MagicLink) code(a MailAttempt) string {
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(h.Sum(nil))%1_000_000)
 }
 
-// codeToken names the row that counts the tries of a's code.
-func (m *MagicLink) codeToken(a MailAttempt) string {
-	sum := sha256.Sum256([]byte(purposeCode + "\x00" + a.ID))
-	return "code:" + fmt.Sprintf("%x", sum)
+// mailedCode names the row that counts the tries of a's code.
+func mailedCode(a MailAttempt) store.MailedCode {
+	return store.MailedCode{Identifier: a.Mailed, ID: codeID(a), Link: a.Token}
 }
+
+func codeID(a MailAttempt) string { return purposeCode + "\x00" + a.ID }
 
 // digits is what somebody means who types or pastes a code: without spaces and
 // dashes, and in the digits of any keyboard.

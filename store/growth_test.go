@@ -15,35 +15,41 @@ import (
 )
 
 // many fills the tables with users that have an account and an address each,
-// and with sessions of theirs.
+// with sessions of theirs, and with as many mails to them and limits.
 func many(t *testing.T, url string, sessions int) {
 	t.Helper()
-	exec(t, url, "INSERT INTO users (email, email_verified) SELECT n || '@example.org', now() FROM generate_series(1, 1000) n")
-	exec(t, url, "INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) SELECT 'google:' || n, n, 'oauth', 'google', n FROM generate_series(1, 1000) n")
+	exec(t, url, "INSERT INTO users (email, email_verified) SELECT n || '@example.org', now() FROM generate_series(1, $1::int) n", sessions)
+	exec(t, url, "INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) SELECT 'google:' || n, n, 'oauth', 'google', n FROM generate_series(1, $1::int) n", sessions)
 	exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token)
 		SELECT 1 + n % 1000, now() + interval '1 day', md5(n::text), md5('a' || n) FROM generate_series(1, $1::int) n`, sessions)
+	exec(t, url, `INSERT INTO verification_tokens (identifier, token, expires)
+		SELECT i, CASE n % 3 WHEN 0 THEN md5(n::text) WHEN 1 THEN 'code:' || translate(left(encode(sha256(convert_to(i, 'UTF8')), 'hex'), 24), 'abcdef', '012345') || 'x' || repeat('a', 64) || ':' || md5((n - 1)::text) || ':5' ELSE 'limit:' || n END, now() + interval '1 day'
+		FROM (SELECT n, CASE n % 3 WHEN 2 THEN 'limit' ELSE n / 3 || '@example.com' END AS i FROM generate_series(1, $1::int) n) r`, sessions)
 	exec(t, url, "ANALYZE")
 }
 
-// A sign-in costs the same however many sessions there are: nothing that
-// begins one reads them all.
+// A sign-in costs the same however many sessions, users and mails there are:
+// nothing that begins one reads them all. To end all of a person's sessions those
+// of everybody are read.
 func TestSignInReadsNoOtherSessions(t *testing.T) {
 	url := storetest.URL(t)
 	many(t, url, 50_000)
 	var s *store.Store
 	// A server process counts what it read when it ends.
-	scanned := func() int {
+	scanned := func(table string) int {
 		t.Helper()
 		eventually(t, "the store's connections ended", func() bool {
 			return query[int](t, url, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()") == 0
 		})
-		return query[int](t, url, "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'sessions'")
+		return query[int](t, url, "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = $1", table)
 	}
+	all := []string{"sessions", "users", "verification_tokens"}
 	for _, tt := range []struct {
-		name string
-		do   func(i int) error
+		name   string
+		tables []string
+		do     func(i int) error
 	}{
-		{"known account", func(i int) error {
+		{"known account", all, func(i int) error {
 			again := answer("google", "7", "", fmt.Sprint("known", i))
 			if i > 0 {
 				again.Session.Replaces = "session " + fmt.Sprint("known", i-1)
@@ -52,22 +58,54 @@ func TestSignInReadsNoOtherSessions(t *testing.T) {
 			_, _, err := s.SignInByAccount(t.Context(), again)
 			return err
 		}},
-		{"new person", func(i int) error {
+		{"new person", all, func(i int) error {
 			_, _, err := s.SignInByAccount(t.Context(), answer("google", fmt.Sprint("new", i), "", fmt.Sprint("new", i)))
 			return err
 		}},
-		{"mail", func(i int) error {
+		{"mail", all, func(i int) error {
 			request(t, s, "9@example.org", fmt.Sprint("mail", i))
 			_, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{fmt.Sprint("mail", i)}}, newSession(fmt.Sprint("mail", i)))
 			return err
 		}},
-		{"check", func(i int) error {
+		{"mail beside NextAuth, in another spelling", all, func(i int) error {
+			requestFor(t, s, fmt.Sprint("idn", i))
+			_, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{fmt.Sprint("idn", i)}, Identifier: ascii, Addresses: spellings}, newSession(fmt.Sprint("idn", i)))
+			return err
+		}},
+		{"code", all, func(i int) error {
+			request(t, s, "10@example.org", fmt.Sprint("code", i))
+			code := codeOf("10@example.org", fmt.Sprint("code", i))
+			if _, err := s.SpendCodeTry(t.Context(), code); err != nil {
+				return err
+			}
+			_, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: code.Tokens(5)}, newSession(fmt.Sprint("code", i)))
+			return err
+		}},
+		{"mail that is revoked", all, func(i int) error {
+			request(t, s, "11@example.org", fmt.Sprint("not me", i))
+			return s.RevokeVerification(t.Context(), store.Proof{Tokens: []string{fmt.Sprint("not me", i)}})
+		}},
+		{"linking", all[1:], func(i int) error {
+			_, err := s.SignInByLinking(t.Context(), 12, spelled("12@example.org"), answer("github", fmt.Sprint("linked", i), "", fmt.Sprint("linked", i)))
+			return err
+		}},
+		{"unlinking", all[1:], func(i int) error {
+			accounts, err := s.AccountsOf(t.Context(), 12)
+			if err != nil {
+				return err
+			}
+			return s.Unlink(t.Context(), 12, accounts[0].ID, "")
+		}},
+		{"check", all, func(i int) error {
 			_, _, err := s.Session(t.Context(), "session new0", lifetimes)
 			return err
 		}},
-		{"sign-out", func(i int) error { return s.EndSession(t.Context(), fmt.Sprint("session new", i)) }},
+		{"sign-out", all, func(i int) error { return s.EndSession(t.Context(), fmt.Sprint("session new", i)) }},
 	} {
-		before := scanned()
+		before := map[string]int{}
+		for _, table := range tt.tables {
+			before[table] = scanned(table)
+		}
 		s = storetest.OpenWith(t, store.Options{URL: url})
 		for i := range 8 { // beyond what is planned for one set of values
 			if err := tt.do(i); err != nil {
@@ -75,8 +113,10 @@ func TestSignInReadsNoOtherSessions(t *testing.T) {
 			}
 		}
 		s.Close()
-		if n := scanned() - before; n > 0 {
-			t.Errorf("%s: read %d sessions to find its own", tt.name, n)
+		for _, table := range tt.tables {
+			if n := scanned(table) - before[table]; n > 0 {
+				t.Errorf("%s: read %d rows of %s to find its own", tt.name, n, table)
+			}
 		}
 	}
 	if n := query[int](t, url, "SELECT count(*) FROM sessions WHERE user_id = 7 AND session_token LIKE 'session known%'"); n != 1 {

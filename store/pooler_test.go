@@ -102,7 +102,7 @@ func everything(ctx context.Context, s *store.Store, cache *store.Cache, name st
 		return err
 	}
 	for _, token := range []string{"revoked " + name, "kept " + name} {
-		_, ok, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: address, Token: token, CodeToken: "code:" + token, TTL: time.Minute, CodeTries: 3,
+		_, ok, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: address, Token: token, CodeID: token, TTL: time.Minute, CodeTries: 3,
 			AddressKey: address, ClientKey: address, Limits: store.MailLimits{AddressPerWindow: 9, AddressPerDay: 9, ClientPerWindow: 9, Window: time.Hour}})
 		if err != nil || !ok {
 			return fmt.Errorf("request: %v, %w", ok, err)
@@ -110,7 +110,7 @@ func everything(ctx context.Context, s *store.Store, cache *store.Cache, name st
 		if v, _, err := s.VerificationToken(ctx, store.Proof{Tokens: []string{token}}); err != nil || v.Identifier != address {
 			return fmt.Errorf("look: %+v, %w", v, err)
 		}
-		if left, err := s.SpendCodeTry(ctx, "code:"+token); err != nil || left != 2 {
+		if left, err := s.SpendCodeTry(ctx, codeOf(address, token)); err != nil || left != 2 {
 			return fmt.Errorf("try: %d, %w", left, err)
 		}
 		if token[0] == 'r' {

@@ -186,8 +186,8 @@ func (s *Store) Unlink(ctx context.Context, userID, accountID int32, keepSession
 		RETURNING a.id
 	), ended AS (
 		DELETE FROM sessions s USING removed WHERE s.user_id = $1 AND s.session_token <> $3 RETURNING s.session_token
-	), forgotten AS (
-		DELETE FROM verification_tokens v USING owner, removed WHERE v.identifier = owner.email RETURNING v.id
+	)`+sentTo("(SELECT email AS identifier FROM owner, removed)")+`, forgotten AS (
+		DELETE FROM verification_tokens WHERE id = ANY (ARRAY(SELECT id FROM sent)) RETURNING id
 	)
 	SELECT EXISTS (SELECT FROM mine), (SELECT count(*) FROM removed), (SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) FROM ended)`,
 			userID, accountID, keepSession).Scan(&exists, &removed, &ended)

@@ -217,8 +217,8 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 		RETURNING s.session_token
 	), told AS (
 		SELECT array_agg(session_token || pg_notify('gatepost_session', session_token)::text) AS tokens FROM ended WHERE $6::int >= 0
-	), forgotten AS (
-		DELETE FROM verification_tokens v USING target, who WHERE v.identifier = target.email RETURNING v.id
+	)`+sentTo("(SELECT email AS identifier FROM target, who)")+`, forgotten AS (
+		DELETE FROM verification_tokens WHERE id = ANY (ARRAY(SELECT id FROM sent)) RETURNING id
 	)`+s.outbox.byLinking+`
 	SELECT t.id, coalesce(t.name, ''), coalesce(t.email, ''), t.email_verified, coalesce(t.image, ''), t.created_at, t.updated_at, b.*, (SELECT tokens FROM told)
 	FROM begun b JOIN target t ON t.id = b.user_id`, args...)

@@ -30,7 +30,7 @@ var spellings = []string{ascii, unicode}
 func requestFor(t *testing.T, s *store.Store, token string) string {
 	t.Helper()
 	identifier, ok, err := s.RequestVerification(t.Context(), store.VerificationRequest{
-		Identifier: ascii, Addresses: spellings, Token: token, CodeToken: "code:" + token, TTL: time.Minute, CodeTries: 5})
+		Identifier: ascii, Addresses: spellings, Token: token, CodeID: token, TTL: time.Minute, CodeTries: 5})
 	if err != nil || !ok {
 		t.Fatalf("%v, %v", ok, err)
 	}
@@ -58,7 +58,7 @@ func TestOtherSpelling(t *testing.T) {
 		}},
 		{"code", func(t *testing.T, s *store.Store) (store.User, error) {
 			requestFor(t, s, "t")
-			in, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: s.CodeTokens("code:t", 5), Addresses: spellings}, newSession("x"))
+			in, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: codeOf(unicode, "t").Tokens(5), Addresses: spellings}, newSession("x"))
 			return in.User, err
 		}},
 		{"link of NextAuth's in the other spelling", func(t *testing.T, s *store.Store) (store.User, error) {

@@ -90,7 +90,7 @@ func TestStatementsPerFlow(t *testing.T) {
 		{"session", func() error { _, _, err := s.Session(ctx, "session 2", lifetimes); return err }},
 		{"link", func() error { _, err := s.SignInByLinking(ctx, 1, nil, answer("github", "1", "", "3")); return err }},
 		{"mail request", func() error {
-			_, _, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: "ada@example.org", Token: "t", CodeToken: "code:c", TTL: time.Minute, CodeTries: 5})
+			_, _, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: "ada@example.org", Token: "t", CodeID: "c", TTL: time.Minute, CodeTries: 5})
 			return err
 		}},
 		{"mail link's page", func() error {
@@ -234,7 +234,7 @@ func TestLinkAndCodeAtOnce(t *testing.T) {
 		request(t, s, "ada@example.org", token)
 		var won, lost atomic.Int32
 		var wg sync.WaitGroup
-		for i, tokens := range [][]string{{token}, s.CodeTokens("code:"+token, 5), {token}, s.CodeTokens("code:"+token, 5)} {
+		for i, tokens := range [][]string{{token}, codeOf("ada@example.org", token).Tokens(5), {token}, codeOf("ada@example.org", token).Tokens(5)} {
 			wg.Go(func() {
 				_, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: tokens}, newSession(fmt.Sprint(round, " ", i)))
 				switch {
@@ -254,9 +254,41 @@ func TestLinkAndCodeAtOnce(t *testing.T) {
 	}
 }
 
+// M-8: what was mailed to an address is found by it, whatever the order of letters
+// is in the database.
+func TestMailsInEveryCollation(t *testing.T) {
+	for _, collation := range []string{"C", "und-x-icu", "da-x-icu", "cs-x-icu", "sv-x-icu", "et-x-icu", "lt-x-icu"} {
+		t.Run(collation, func(t *testing.T) {
+			url := storetest.URL(t)
+			if !query[bool](t, url, "SELECT EXISTS (SELECT FROM pg_collation WHERE collname = $1)", collation) {
+				t.Log("this Postgres is built without it")
+				return
+			}
+			exec(t, url, `ALTER TABLE verification_tokens ALTER token TYPE varchar(255) COLLATE "`+collation+`"`)
+			s := storetest.OpenWith(t, store.Options{URL: url})
+			for i := range 200 {
+				address := fmt.Sprint(i, "@example.org")
+				request(t, s, address, fmt.Sprint("kept ", i))
+				request(t, s, address, fmt.Sprint("t", i))
+				if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{fmt.Sprint("t", i)}}, newSession(fmt.Sprint(i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := query[int](t, url, "SELECT count(*) FROM verification_tokens"); n != 0 {
+				t.Errorf("%d rows are left", n)
+			}
+		})
+	}
+}
+
+// codeOf is the code of a mail that was requested with token.
+func codeOf(address, token string) store.MailedCode {
+	return store.MailedCode{Identifier: address, ID: token, Link: token}
+}
+
 func request(t *testing.T, s *store.Store, address, token string) {
 	t.Helper()
-	_, ok, err := s.RequestVerification(t.Context(), store.VerificationRequest{Identifier: address, Token: token, CodeToken: "code:" + token, TTL: time.Minute, CodeTries: 5})
+	_, ok, err := s.RequestVerification(t.Context(), store.VerificationRequest{Identifier: address, Token: token, CodeID: token, TTL: time.Minute, CodeTries: 5})
 	if err != nil || !ok {
 		t.Fatalf("request: %v, %v", ok, err)
 	}
@@ -429,7 +461,7 @@ func TestConcurrentChoices(t *testing.T) {
 			wg.Go(func() {
 				proof := store.Proof{Tokens: []string{token}, Keep: accounts[i%2 : i%2+1], Ask: i%3 == 0}
 				if i >= 6 {
-					proof.Tokens = s.CodeTokens("code:"+token, 5)
+					proof.Tokens = codeOf(fmt.Sprintf("p%d@example.org", round), token).Tokens(5)
 				}
 				in, err := s.SignInByVerification(t.Context(), proof, newSession(fmt.Sprint(round, " ", i)))
 				switch {
@@ -687,7 +719,7 @@ func TestMailLimits(t *testing.T) {
 	s := storetest.OpenWith(t, store.Options{URL: url, MaxConns: 20, Timeout: 20 * time.Second})
 	ask := func(n int, address, client string) bool {
 		_, ok, err := s.RequestVerification(t.Context(), store.VerificationRequest{
-			Identifier: address, Token: fmt.Sprint(address, n), CodeToken: fmt.Sprint("code:", address, n), TTL: time.Minute, CodeTries: 5,
+			Identifier: address, Token: fmt.Sprint(address, n), CodeID: fmt.Sprint(address, n), TTL: time.Minute, CodeTries: 5,
 			AddressKey: address, ClientKey: client, Limits: store.MailLimits{AddressPerWindow: 3, AddressPerDay: 10, ClientPerWindow: 5, Window: 24 * time.Hour}})
 		if err != nil {
 			t.Error(err)
@@ -748,7 +780,7 @@ func TestMailLimitsUnderConcurrency(t *testing.T) {
 						address = fmt.Sprintf("%d@example.org", i)
 					}
 					_, ok, err := s.RequestVerification(t.Context(), store.VerificationRequest{
-						Identifier: address, Token: fmt.Sprint("t", i), CodeToken: fmt.Sprint("code:", i), TTL: time.Minute, CodeTries: 5,
+						Identifier: address, Token: fmt.Sprint("t", i), CodeID: fmt.Sprint(i), TTL: time.Minute, CodeTries: 5,
 						AddressKey: address, ClientKey: "c", Limits: tt.limits})
 					if err != nil {
 						t.Error(err)
@@ -773,7 +805,7 @@ func TestCodeTries(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 30 {
 		wg.Go(func() {
-			if _, err := s.SpendCodeTry(t.Context(), "code:t"); errors.Is(err, store.ErrNotFound) {
+			if _, err := s.SpendCodeTry(t.Context(), codeOf("ada@example.org", "t")); errors.Is(err, store.ErrNotFound) {
 				none.Add(1)
 			} else if err == nil {
 				left.Add(1)
@@ -786,7 +818,7 @@ func TestCodeTries(t *testing.T) {
 	if left.Load() != 5 || none.Load() != 25 {
 		t.Errorf("%d guesses were taken, want 5", left.Load())
 	}
-	if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: s.CodeTokens("code:t", 5)}, newSession("x")); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: codeOf("ada@example.org", "t").Tokens(5)}, newSession("x")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("an exhausted code: %v", err)
 	}
 	if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}}, newSession("y")); err != nil {

@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,8 +18,8 @@ type VerificationRequest struct {
 	// Addresses are spellings of Identifier. Whoever has one is written to under
 	// theirs, by which NextAuth too finds them when the link is opened there.
 	Addresses  []string
-	Token      string // of the link, as stored
-	CodeToken  string // of the code, without the count of tries
+	Token      string // of the link, as stored: without a colon
+	CodeID     string // of the code; its hash is stored
 	TTL        time.Duration
 	CodeTries  int
 	AddressKey string // keyed hashes that limits are counted by; "" is no limit
@@ -30,6 +33,54 @@ type MailLimits struct {
 	AddressPerDay    int
 	ClientPerWindow  int
 	Window           time.Duration
+}
+
+// The tables have no index on verification_tokens.identifier, and nobody must read
+// all that was mailed to find what was mailed to one address. So the row of each
+// code, of which there is one to a mail, begins with a hash of its address and
+// names the mail's link,
+//
+//	code:<24 digits of the identifier's hash>x<hash of the code's id>:<link>:<tries>
+//
+// and the unique index on token leads from an address to what was mailed to it from
+// here. Links that NextAuth mailed are not found by it; it leaves them alone too.
+
+// addressHash is what tokens of codes that were mailed to the address in column
+// have behind code:. It has digits alone, which every collation has in one order:
+// in Danish aa comes after z. Two addresses may have the same.
+func addressHash(column string) string {
+	return "translate(left(encode(sha256(convert_to(" + column + ", 'UTF8')), 'hex'), 24), 'abcdef', '012345')"
+}
+
+// digitsOf is addressHash of an address.
+func digitsOf(address string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' {
+			return r - 'a' + '0'
+		}
+		return r
+	}, hexHash(address)[:24])
+}
+
+// sentTo are CTEs of the rows of codes that were mailed to the addresses in to, a
+// relation with the column identifier, and sent, the ids of both these and their
+// links. LIMIT and OFFSET keep Postgres from guessing that there are many and reading
+// the whole table.
+func sentTo(to string) string {
+	return `, codes AS (
+		SELECT c.id, c.identifier, split_part(c.token, ':', 3) AS link
+		FROM (SELECT identifier, ` + addressHash("identifier") + ` AS hash FROM ` + to + ` a) a CROSS JOIN LATERAL (
+			SELECT id, identifier, token FROM (
+				SELECT id, identifier, token FROM verification_tokens
+				WHERE token >= 'code:' || a.hash AND token < 'code:' || lpad((a.hash::numeric + 1)::text, 24, '0')
+				ORDER BY token LIMIT 1000
+			) r WHERE r.identifier = a.identifier
+		) c
+	), sent AS (
+		SELECT id FROM codes UNION ALL SELECT l.id FROM codes CROSS JOIN LATERAL (
+			SELECT id FROM verification_tokens WHERE token = codes.link AND identifier = codes.identifier OFFSET 0
+		) l
+	)`
 }
 
 // RequestVerification stores the link's and the code's tokens for identifier,
@@ -80,15 +131,16 @@ func (s *Store) takeSlots(ctx context.Context, r VerificationRequest, identifier
 	), stored AS (
 		INSERT INTO verification_tokens (identifier, token, expires)
 		SELECT identifier, t, now() + $4::float8 * interval '1 second'
-		FROM granted, addressee, unnest(ARRAY[$2::text, $3::text || ':' || $5::int]) t WHERE ok RETURNING 1
-	), old AS (
-		DELETE FROM verification_tokens WHERE id IN (
-			SELECT v.id FROM verification_tokens v, granted, addressee a
-			WHERE ok AND v.identifier = a.identifier AND v.token NOT LIKE 'code:%' ORDER BY v.id DESC OFFSET 2
-		) RETURNING 1
+		FROM granted, addressee, unnest(ARRAY[$2::text, 'code:' || `+addressHash("identifier")+` || 'x' || $3::text || ':' || $2::text || ':' || $5::int]) t WHERE ok RETURNING 1
+	)`+sentTo("addressee")+`, old AS (
+		DELETE FROM verification_tokens WHERE id = ANY (ARRAY(
+			SELECT l.id FROM granted, (SELECT link, identifier FROM codes ORDER BY id DESC OFFSET 2) o CROSS JOIN LATERAL (
+				SELECT id FROM verification_tokens WHERE token = o.link AND identifier = o.identifier OFFSET 0
+			) l WHERE ok
+		)) RETURNING 1
 	)
 	SELECT identifier, ok FROM addressee, granted`,
-		r.Identifier, r.Token, r.CodeToken, r.TTL.Seconds(), r.CodeTries, r.AddressKey, r.ClientKey,
+		r.Identifier, r.Token, hexHash(r.CodeID), r.TTL.Seconds(), r.CodeTries, r.AddressKey, r.ClientKey,
 		r.Limits.AddressPerWindow, r.Limits.AddressPerDay, r.Limits.ClientPerWindow, max(r.Limits.Window, time.Minute).Seconds(), r.Addresses).Scan(identifier, granted)
 }
 
@@ -161,11 +213,28 @@ func (s *Store) VerificationToken(ctx context.Context, p Proof) (v VerificationT
 	return v, atStake, err
 }
 
-// CodeTokens are the forms under which a code may still be spent.
-func (s *Store) CodeTokens(codeToken string, tries int) []string {
+// A MailedCode is what names the row of a code.
+type MailedCode struct {
+	Identifier string // that it was mailed to, as RequestVerification gave it
+	ID         string // as requested
+	Link       string // of the same mail, as stored
+}
+
+// token is that of c's row, without the count of tries.
+func (c MailedCode) token() string {
+	return "code:" + digitsOf(c.Identifier) + "x" + hexHash(c.ID) + ":" + c.Link
+}
+
+func hexHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// Tokens are the forms under which c may still be spent.
+func (c MailedCode) Tokens(tries int) []string {
 	forms := make([]string, tries)
 	for i := range forms {
-		forms[i] = codeToken + ":" + strconv.Itoa(i+1)
+		forms[i] = c.token() + ":" + strconv.Itoa(i+1)
 	}
 	return forms
 }
@@ -176,24 +245,27 @@ const maxTries = 9
 // SpendCodeTry takes one try from a code and returns how many are left.
 // ErrNotFound: the code is spent, over, or out of tries. The row is locked while
 // it changes, so that parallel guesses each cost one.
-func (s *Store) SpendCodeTry(ctx context.Context, codeToken string) (left int, err error) {
+func (s *Store) SpendCodeTry(ctx context.Context, c MailedCode) (left int, err error) {
 	err = s.do(ctx, "spend code try", func(ctx context.Context) error {
 		return s.pool.QueryRow(ctx, `
 	UPDATE verification_tokens
-	SET token = $1::text || ':' || (split_part(token, ':', 3)::int - 1), updated_at = now()
+	SET token = $1::text || ':' || (split_part(token, ':', 4)::int - 1), updated_at = now()
 	WHERE token = ANY($2) AND expires > now()
-	RETURNING split_part(token, ':', 3)::int`, codeToken, s.CodeTokens(codeToken, maxTries)).Scan(&left)
+	RETURNING split_part(token, ':', 4)::int`, c.token(), c.Tokens(maxTries)).Scan(&left)
 	})
 	return left, err
 }
 
 // RevokeVerification deletes the rows of p, and everything else that was mailed
-// to the same address.
+// from here to the same address.
 func (s *Store) RevokeVerification(ctx context.Context, p Proof) error {
 	return s.do(ctx, "revoke verification", func(ctx context.Context) error {
 		_, err := s.pool.Exec(ctx, `
-	DELETE FROM verification_tokens WHERE identifier LIKE '%@%' AND identifier IN (
-		SELECT identifier FROM verification_tokens WHERE token = ANY($1) AND ($2::varchar = '' OR identifier = $2::varchar))`, p.Tokens, p.Identifier)
+	WITH named AS (
+		SELECT id, identifier FROM verification_tokens
+		WHERE token = ANY($1) AND identifier LIKE '%@%' AND ($2::varchar = '' OR identifier = $2::varchar)
+	)`+sentTo("(SELECT DISTINCT identifier FROM named)")+`
+	DELETE FROM verification_tokens WHERE id = ANY (ARRAY(SELECT id FROM named UNION ALL SELECT id FROM sent))`, p.Tokens, p.Identifier)
 		return err
 	})
 }
@@ -210,20 +282,20 @@ func (s *Store) RevokeVerification(ctx context.Context, p Proof) error {
 // began a session: that may have been somebody with an account that was unlinked
 // since.
 //
-// What was mailed to one address is locked in the order of its ids before any of
-// it goes, so that a link and the code of its mail, used at the same moment, do
-// not wait for each other until Postgres refuses one.
+// What was mailed to one address from here is locked in the order of its ids before
+// any of it goes, so that a link and the code of its mail, used at the same moment,
+// do not wait for each other until Postgres refuses one.
 func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSession) (out SignedIn, err error) {
 	err = s.signIn(ctx, "sign in by verification", session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
 		var created, cleared bool
 		err := conn.QueryRow(ctx, `
 	WITH named AS (
-		SELECT identifier FROM verification_tokens v
+		SELECT id, identifier FROM verification_tokens v
 		WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' AND ($8::varchar = '' OR identifier = $8::varchar)
 			AND NOT ($12::bool AND EXISTS (SELECT`+accountsAtStake("v", "$10", "$9")+`))
-	), mailed AS (
-		SELECT id, token FROM verification_tokens WHERE identifier = ANY(ARRAY(SELECT identifier FROM named)) ORDER BY id FOR UPDATE
+	)`+sentTo("(SELECT DISTINCT identifier FROM named)")+`, mailed AS (
+		SELECT id, token FROM verification_tokens WHERE id = ANY(ARRAY(SELECT id FROM named UNION ALL SELECT id FROM sent)) ORDER BY id FOR UPDATE
 	), spent AS (
 		DELETE FROM verification_tokens WHERE id = ANY(ARRAY(SELECT id FROM mailed WHERE token = ANY($7))) RETURNING id, identifier
 	), known AS (
