@@ -107,7 +107,7 @@ func TestFlowsWriteEvents(t *testing.T) {
 			return err
 		}, nil},
 		{"link", func(s *store.Store) error {
-			_, err := s.SignInByLinking(t.Context(), 1, nil, answer("github", "1", "", "3"))
+			_, err := s.SignInByLinking(t.Context(), 1, nil, by("2", answer("github", "1", "", "3")))
 			return err
 		}, []string{`linkAccount {"user" : ` + ada("MOMENT") + `, "providerAccount" : ` + strings.ReplaceAll(account, "google", "github") + `}`, `signIn {"user" : ` + ada("MOMENT") + `, "account" : ` + strings.ReplaceAll(account, "google", "github") + `, "isNewUser" : false}`}},
 		{"mail link", func(s *store.Store) error {

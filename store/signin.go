@@ -188,7 +188,10 @@ func (s *Store) FactsOf(ctx context.Context, compoundID string, addresses []stri
 // (security L-5). The user's own columns stay as they are (L-3).
 //
 // It returns ErrConflict when somebody has the account, or when requireVerified is
-// not nil and the user's verified address is not among it.
+// not nil and the user's verified address is not among it. Where it is nil, it is
+// the session which is replaced that may do this, as long as it is the user's: it
+// is looked at once more, because a proof of the address may be ending what
+// somebody else began, and their account must not come after it (L-6).
 func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerified []string, in OAuthSignIn) (out SignedIn, err error) {
 	a := in.Account
 	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
@@ -200,6 +203,10 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 		SELECT id, name, email, email_verified, image, created_at, updated_at FROM users
 		WHERE id = $14::int AND ($15::varchar[] IS NULL OR email = ANY($15::varchar[]) AND email_verified IS NOT NULL)
 		FOR UPDATE
+	), asking AS (
+		SELECT s.id FROM target JOIN sessions s ON s.user_id = target.id
+		WHERE $3::varchar <> '' AND s.session_token = $3::varchar AND s.expires > now()
+		FOR UPDATE OF s
 	), owner AS (
 		SELECT a.user_id AS id FROM accounts a JOIN users u ON u.id = a.user_id WHERE a.compound_id = $7::varchar
 	), orphaned AS (
@@ -207,7 +214,8 @@ func (s *Store) SignInByLinking(ctx context.Context, userID int32, requireVerifi
 	), linked AS (
 		INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id, refresh_token, access_token, access_token_expires)
 		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz
-		FROM target, (SELECT count(*) FROM orphaned) first WHERE NOT EXISTS (SELECT FROM owner)
+		FROM target, (SELECT count(*) FROM orphaned) first
+		WHERE NOT EXISTS (SELECT FROM owner) AND ($15::varchar[] IS NOT NULL OR EXISTS (SELECT FROM asking))
 		RETURNING user_id
 	), who AS (
 		SELECT user_id FROM linked

@@ -115,7 +115,7 @@ func TestSignInWithoutAnswer(t *testing.T) {
 			return in, err
 		},
 		"linking": func(ctx context.Context, s *store.Store) (store.SignedIn, error) {
-			return s.SignInByLinking(ctx, 1, nil, answer("github", "1", "", "x"))
+			return s.SignInByLinking(ctx, 1, nil, by("1", answer("github", "1", "", "x")))
 		},
 		"verification": func(ctx context.Context, s *store.Store) (store.SignedIn, error) {
 			return s.SignInByVerification(ctx, store.Proof{Tokens: []string{"t"}}, newSession("x"))

@@ -36,6 +36,12 @@ func answer(provider, subject, email, session string) store.OAuthSignIn {
 	}
 }
 
+// by is in as the browser sends it that has session.
+func by(session string, in store.OAuthSignIn) store.OAuthSignIn {
+	in.Session.Replaces = "session " + session
+	return in
+}
+
 // statements counts what reaches the server.
 type statements struct{ n atomic.Int32 }
 
@@ -88,7 +94,10 @@ func TestStatementsPerFlow(t *testing.T) {
 			return err
 		}},
 		{"session", func() error { _, _, err := s.Session(ctx, "session 2", lifetimes); return err }},
-		{"link", func() error { _, err := s.SignInByLinking(ctx, 1, nil, answer("github", "1", "", "3")); return err }},
+		{"link", func() error {
+			_, err := s.SignInByLinking(ctx, 1, nil, by("2", answer("github", "1", "", "3")))
+			return err
+		}},
 		{"mail request", func() error {
 			_, _, err := s.RequestVerification(ctx, store.VerificationRequest{Identifier: "ada@example.org", Token: "t", CodeID: "c", TTL: time.Minute, CodeTries: 5})
 			return err
@@ -535,7 +544,7 @@ func TestLinking(t *testing.T) {
 	if _, err := s.SignInByLinking(ctx, ada.User.ID, []string{"bob@example.org"}, answer("github", "1", "", "x")); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("address of another: %v", err)
 	}
-	if _, err := s.SignInByLinking(ctx, ada.User.ID, nil, answer("google", "1", "", "x")); !errors.Is(err, store.ErrConflict) {
+	if _, err := s.SignInByLinking(ctx, ada.User.ID, nil, by("ada", answer("google", "1", "", "x"))); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("account that is taken: %v", err)
 	}
 	other := answer("github", "1", "new@example.org", "x")
@@ -977,5 +986,49 @@ func TestOpenRefuses(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// L-6: a session that is gone, or another user's, links nothing; nor does one that
+// the first proof of the address is ending meanwhile.
+func TestLinkingBySessionThatIsGone(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	for _, id := range []string{"1", "2"} {
+		if _, _, err := s.SignInByAccount(t.Context(), answer("google", id, id+"@example.org", id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, session := range []string{"", "unknown", "2"} {
+		if _, err := s.SignInByLinking(t.Context(), 1, nil, by(session, answer("github", "1", "", "x"+session))); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("by session %q: %v", session, err)
+		}
+	}
+	proof, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proof.Close(context.Background())
+	for _, sql := range []string{"BEGIN", "UPDATE users SET email_verified = now() WHERE id = 1", "DELETE FROM sessions WHERE user_id = 1"} {
+		if _, err := proof.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	linked := make(chan error)
+	go func() {
+		_, err := s.SignInByLinking(t.Context(), 1, nil, by("1", answer("github", "1", "", "late")))
+		linked <- err
+	}()
+	eventually(t, "the linking waits", func() bool {
+		return query[int](t, url, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+	})
+	if _, err := proof.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-linked; !errors.Is(err, store.ErrConflict) {
+		t.Errorf("after the proof: %v", err)
+	}
+	if n := query[int](t, url, "SELECT count(*) FROM accounts WHERE provider = 'github'"); n != 0 {
+		t.Errorf("%d accounts were linked", n)
 	}
 }
