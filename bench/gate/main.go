@@ -35,14 +35,14 @@ func main() {
 	var o options
 	bare := flag.String("bare", "", "serve the bare Echo handler at this address (what this program starts itself)")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; medians of them are printed")
-	flag.Float64Var(&o.seconds, "seconds", 1.5, "of load per measurement")
+	flag.Float64Var(&o.seconds, "seconds", 4, "of load per measurement")
 	flag.StringVar(&o.only, "only", "", "parts to measure, separated by commas: checks, memory, revocation, start, growth, latency; all when empty")
 	flag.IntVar(&o.rows, "rows", 1_000_000, "sessions of the grown database; the budget speaks of 10000000")
 	flag.StringVar(&o.row, "row", "", "of the checks, only those whose name contains this")
 	flag.StringVar(&o.perf, "perf", "", "record the server with Linux perf into this file")
 	flag.StringVar(&o.binary, "binary", "", "measure this gatepost instead of building one")
 	flag.Parse()
-	if o.turns = 8; o.perf != "" {
+	if o.turns = 4; o.perf != "" {
 		o.turns = 1 // each would be recorded over the one before
 	}
 	measure := func() error {
