@@ -43,9 +43,12 @@ func (g *Gate) MakeToken(ctx context.Context, p *Person, name string, life time.
 		return "", made, refuse(AccessDenied, ReasonTokenInvalid, "a life of %s", life)
 	}
 	token = AccessTokenPrefix + g.Sessions.Dialect.newToken()
-	made, err = g.Sessions.Store.CreateAccessToken(ctx, p.UserID, name, g.Sessions.Dialect.stored(token), life, g.Tokens.PerUser)
-	if errors.Is(err, store.ErrTooMany) {
+	made, err = g.Sessions.Store.CreateAccessToken(ctx, p.UserID, p.entry.Session.SessionToken, name, g.Sessions.Dialect.stored(token), life, g.Tokens.PerUser)
+	switch {
+	case errors.Is(err, store.ErrTooMany):
 		err = refuse(AccessDenied, ReasonTooManyTokens, "user %d", p.UserID)
+	case errors.Is(err, store.ErrNotFound):
+		err = refuse(SessionRequired, "session_required", "user %d, the session has ended meanwhile", p.UserID)
 	}
 	return token, made, err
 }

@@ -135,7 +135,7 @@ func TestMostSessionsPerUser(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := s.CreateAccessToken(t.Context(), 1, "program", "stored "+id, lifetimes.Idle, 10); err != nil {
+		if _, err := s.CreateAccessToken(t.Context(), 1, "session 1-4", "program", "stored "+id, lifetimes.Idle, 10); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -106,6 +106,10 @@ func sessionArgs(n NewSession) []any {
 // Believed, which may be somebody else's who named the address (security L-4).
 // Of concurrent first sign-ins of one identity one creates the user, and the
 // others, retried, sign in as its owner.
+//
+// Who signs in is read from the account as it is written, after whoever else is at
+// its user and then at it: one that a proof of the address is taking off meanwhile
+// opens nothing any more (L-4).
 func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out SignedIn, f Facts, err error) {
 	a := in.Account
 	args := append(sessionArgs(in.Session), a.CompoundID, a.Type, a.Provider, a.ProviderAccountID,
@@ -134,18 +138,18 @@ func (s *Store) SignInByAccount(ctx context.Context, in OAuthSignIn) (out Signed
 		SELECT $7::varchar, id, $8::varchar, $9::varchar, $10::varchar, nullif($11::text, ''), nullif($12::text, ''), $13::timestamptz
 		FROM made, (SELECT count(*) FROM orphaned) first
 		RETURNING id
-	), refreshed AS (
-		UPDATE accounts SET refresh_token = coalesce(nullif($11::text, ''), refresh_token), access_token = nullif($12::text, ''),
-			access_token_expires = $13::timestamptz, updated_at = now()
-		WHERE $17::int = 0 AND compound_id = $7::varchar AND EXISTS (SELECT FROM owner)
-		RETURNING id
 	), proven AS (
 		UPDATE users u SET email_verified = now(), updated_at = now() FROM owner
 		WHERE $17::int = 0 AND u.id = owner.id AND u.email_verified IS NULL AND $15::varchar <> '' AND u.email = ANY($19::varchar[])
 			AND NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = u.id AND a.compound_id <> $7::varchar AND a.provider <> ALL(coalesce($18::varchar[], '{}')))
 		RETURNING u.id, u.name, u.email, u.email_verified, u.image, u.updated_at
+	), refreshed AS (
+		UPDATE accounts SET refresh_token = coalesce(nullif($11::text, ''), refresh_token), access_token = nullif($12::text, ''),
+			access_token_expires = $13::timestamptz, updated_at = now()
+		WHERE $17::int = 0 AND compound_id = $7::varchar AND EXISTS (SELECT FROM owner) AND (SELECT count(*) FROM proven) >= 0
+		RETURNING id
 	), who AS (
-		SELECT id AS user_id FROM made UNION ALL SELECT id FROM owner WHERE $17::int = 0
+		SELECT id AS user_id FROM made UNION ALL SELECT owner.id FROM owner, refreshed
 	)`+beginSession+s.outbox.byAccount+`
 	SELECT (SELECT id FROM owner), (SELECT id FROM current), (SELECT created_at FROM current),
 		(SELECT id FROM namesake), (SELECT verified FROM namesake), EXISTS (SELECT FROM made),

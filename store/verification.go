@@ -280,11 +280,13 @@ func (s *Store) RevokeVerification(ctx context.Context, p Proof) error {
 // p.Believed and p.Keep, and sessions (L-4). Sessions stay only where every
 // account is of p.Believed. Who keeps an account says whose it is, and not who
 // began a session: that may have been somebody with an account that was unlinked
-// since.
+// since. Where sessions end, another statement looks for what began meanwhile.
 //
-// What was mailed to one address from here is locked in the order of its ids before
-// any of it goes, so that a link and the code of its mail, used at the same moment,
-// do not wait for each other until Postgres refuses one.
+// The user is locked first, as by whoever links an account, and then what was mailed
+// to the address from here, in the order of its ids, before any of it goes: so that
+// who does this at the same moment, or uses a link and the code of its mail, does not
+// wait for the other until Postgres refuses one. Accounts go before sessions, as they
+// are written by whoever signs in with one.
 func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSession) (out SignedIn, err error) {
 	err = s.signIn(ctx, "sign in by verification", session, &out, func(ctx context.Context, conn *pgxpool.Conn) error {
 		var n nullableSignedIn
@@ -294,8 +296,14 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 		SELECT id, identifier FROM verification_tokens v
 		WHERE token = ANY($7) AND expires > now() AND identifier LIKE '%@%' AND ($8::varchar = '' OR identifier = $8::varchar)
 			AND NOT ($12::bool AND EXISTS (SELECT`+accountsAtStake("v", "$10", "$9")+`))
+	), held AS (
+		SELECT id FROM users WHERE id = (
+			SELECT id FROM users WHERE`+addressee("(SELECT "+spellingsOf("named", "$10")+" FROM named LIMIT 1)")+`
+		) FOR UPDATE
 	)`+sentTo("(SELECT DISTINCT identifier FROM named)")+`, mailed AS (
-		SELECT id, token FROM verification_tokens WHERE id = ANY(ARRAY(SELECT id FROM named UNION ALL SELECT id FROM sent)) ORDER BY id FOR UPDATE
+		SELECT id, token FROM verification_tokens
+		WHERE id = ANY(ARRAY(SELECT id FROM named UNION ALL SELECT id FROM sent)) AND (SELECT count(*) FROM held) >= 0
+		ORDER BY id FOR UPDATE
 	), spent AS (
 		DELETE FROM verification_tokens WHERE id = ANY(ARRAY(SELECT id FROM mailed WHERE token = ANY($7))) RETURNING id, identifier
 	), known AS (
@@ -314,7 +322,8 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 		WHERE a.user_id = proven.id AND a.provider <> ALL(coalesce($9::varchar[], '{}')) AND a.id <> ALL(coalesce($11::int[], '{}'))
 		RETURNING a.id
 	), cleared AS (
-		SELECT id FROM proven p WHERE NOT coalesce((SELECT bool_and(a.provider = ANY($9::varchar[])) FROM accounts a WHERE a.user_id = p.id), false)
+		SELECT id FROM proven p WHERE (SELECT count(*) FROM detached) >= 0
+			AND NOT coalesce((SELECT bool_and(a.provider = ANY($9::varchar[])) FROM accounts a WHERE a.user_id = p.id), false)
 	), forgotten AS (
 		DELETE FROM verification_tokens WHERE EXISTS (SELECT FROM spent) AND id = ANY(ARRAY(SELECT id FROM mailed WHERE token <> ALL($7))) RETURNING id
 	), who AS (
@@ -334,5 +343,35 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 		out.NewUser, out.Cleared = created, cleared
 		return err
 	})
+	if err == nil && out.Cleared {
+		err = s.clearAgain(context.WithoutCancel(ctx), out, p)
+	}
 	return out, err
+}
+
+// clearAgain ends what was begun for in's user while p was spent: an account that
+// was linked just before is in nobody's sight until then, and its session too
+// (L-4). Nothing more is begun so: what SignInByLinking, SignInByAccount and
+// CreateAccessToken go by is gone by now. Who signs in with an account that is
+// taken off here may have done so in between, so this goes on until there is none.
+func (s *Store) clearAgain(ctx context.Context, in SignedIn, p Proof) error {
+	for {
+		var detached int
+		var ended []string
+		err := s.do(ctx, "sign in by verification", func(ctx context.Context) error {
+			return s.pool.QueryRow(ctx, `
+	WITH detached AS (
+		DELETE FROM accounts
+		WHERE user_id = $1 AND provider <> ALL(coalesce($3::varchar[], '{}')) AND id <> ALL(coalesce($4::int[], '{}'))
+		RETURNING id
+	), ended AS (
+		DELETE FROM sessions WHERE user_id = $1 AND session_token <> $2 AND (SELECT count(*) FROM detached) >= 0 RETURNING session_token
+	)`+told+`
+	SELECT (SELECT count(*) FROM detached), tokens FROM told`, in.User.ID, in.Session.SessionToken, p.Believed, p.Keep).Scan(&detached, &ended)
+		})
+		s.haveEnded(ended)
+		if err != nil || detached == 0 {
+			return err
+		}
+	}
 }
