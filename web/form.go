@@ -63,7 +63,8 @@ func readForm(c echo.Context) (url.Values, error) {
 	return fields, nil
 }
 
-// jsonFields accepts an object of strings; other values count as absent.
+// jsonFields accepts an object of strings; other values count as absent, but for
+// keep, of which a form may have several.
 func jsonFields(r *http.Request) (url.Values, error) {
 	var object map[string]any
 	if err := json.NewDecoder(r.Body).Decode(&object); err != nil {
@@ -73,9 +74,32 @@ func jsonFields(r *http.Request) (url.Values, error) {
 	for name, value := range object {
 		if s, ok := value.(string); ok {
 			fields.Set(name, s)
+		} else if name == "keep" {
+			fields[name] = listed(value)
 		}
 	}
 	return fields, nil
+}
+
+// listed is a list of strings or numbers as the fields of a form that it stands
+// for. What is neither is "", which no form has: an account whose id cannot be read
+// must not count as one that is not to be kept.
+func listed(value any) []string {
+	switch v := value.(type) {
+	case nil:
+		return nil
+	case string:
+		return []string{v}
+	case float64:
+		return []string{strconv.FormatFloat(v, 'f', -1, 64)}
+	case []any:
+		var all []string
+		for _, one := range v {
+			all = append(all, listed(one)...)
+		}
+		return all
+	}
+	return []string{""}
 }
 
 func bodyError(err error) error {

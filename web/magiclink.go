@@ -219,7 +219,7 @@ func choiceOf(fields url.Values, program bool) (choice flows.Choice, err error) 
 	for _, named := range fields["keep"] {
 		id, err := strconv.ParseInt(named, 10, 32)
 		if err != nil || id <= 0 {
-			return flows.Choice{}, badRequest("a field keep is not a number")
+			return flows.Choice{}, badRequest("a field keep is not the number of an account")
 		}
 		choice.Keep = append(choice.Keep, int32(id))
 	}

@@ -211,6 +211,41 @@ func TestWhoeverWasNotAskedIsAsked(t *testing.T) {
 	}
 }
 
+// L-4: a program names what it keeps in JSON as it would in a form, and what cannot
+// be read takes nothing.
+func TestProgramsKeepInJSON(t *testing.T) {
+	for name, tt := range map[string]struct{ keep, left string }{
+		"one":                {`"GOOGLE"`, "google"},
+		"a list":             {`["GOOGLE","APPLE"]`, "google apple"},
+		"numbers":            {`[GOOGLE,APPLE]`, "google apple"},
+		"a number":           {`APPLE`, "apple"},
+		"none":               {`[]`, ""},
+		"null":               {`null`, ""},
+		"what is no number":  {`["GOOGLE","all"]`, "unspent"},
+		"what is no account": {`[GOOGLE,{"id":APPLE}]`, "unspent"},
+		"true":               {`true`, "unspent"},
+		"a fraction":         {`[GOOGLE.5]`, "unspent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, site := beside(t, nil)
+			user, accounts := site.somebody("ada@example.org", "google", "apple")
+			site.link(s.URL, "ada@example.org", sharedToken)
+			b := s.browser()
+			keep := strings.NewReplacer("GOOGLE", accounts[0], "APPLE", accounts[1]).Replace(tt.keep)
+			resp, err := b.http.Post(s.URL+"/auth/callback/email?email=ada%40example.org", "application/json",
+				strings.NewReader(fmt.Sprintf(`{"json":"true","csrfToken":%q,"token":%q,"keep":%s}`, b.csrf(), sharedToken, keep)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			left, status := site.left(user), resp.StatusCode
+			if unspent := tt.left == "unspent"; unspent && (status != http.StatusBadRequest || left != "google apple" || site.finds("of ada@example.org") == "") || !unspent && (status != http.StatusOK || left != tt.left) {
+				t.Errorf("%d, left %q", status, left)
+			}
+		})
+	}
+}
+
 // L-4: by the operator's word there is nothing to ask, and nobody is signed out.
 func TestTrustedProvidersAreNotAskedAbout(t *testing.T) {
 	s, site := beside(t, func(c *Config) {
