@@ -187,7 +187,7 @@ func (c Config) GateHosts() []string {
 	var hosts []string
 	pages := c.PageHosts()
 	for _, r := range c.Gate.Rules {
-		open := r.Allow != nil && (r.Allow.Atom == "public" || r.Allow.Atom == "everyone")
+		open := r.Allow != nil && (isEverybody(gate.Who(*r.Allow)) || slices.ContainsFunc(r.Allow.Any, isEverybody))
 		for _, host := range r.Host {
 			host = strings.ToLower(host)
 			if host != "*" && !strings.ContainsAny(host, "~{") && !(open && slices.Contains(pages, host)) {
@@ -198,6 +198,8 @@ func (c Config) GateHosts() []string {
 	slices.Sort(hosts)
 	return slices.Compact(hosts)
 }
+
+func isEverybody(w gate.Who) bool { return w.Atom == "public" || w.Atom == "everyone" }
 
 // PageHosts are the hosts of Gatepost's pages: the sign-in's, then one on each
 // further root domain.

@@ -344,6 +344,7 @@ func TestGateHosts(t *testing.T) {
 		"another":           {[]RuleConfig{{Host: List{"App.example.org", "*.example.org", "*", "~x", "{user}.example.org"}, Allow: who("signed-in")}}, "*.example.org app.example.org"},
 		"an open one":       {[]RuleConfig{{Host: List{"auth.example.org", "app.example.org"}, Allow: who("public")}}, "app.example.org"},
 		"a site's, open":    {[]RuleConfig{{Host: List{"Auth.example.net", "app.example.net"}, Allow: who("everyone")}}, "app.example.net"},
+		"open in a list":    {[]RuleConfig{{Host: List{"auth.example.org", "app.example.org"}, Allow: &Who{Any: []gate.Who{{Atom: "public"}}}}}, "app.example.org"},
 		"a closed one":      {[]RuleConfig{{Host: List{"AUTH.example.org"}, Path: List{"/x"}, Allow: who("public")}, {Host: List{"auth.example.org"}, Allow: who("signed-in")}}, "auth.example.org"},
 		"a site's, closed":  {[]RuleConfig{{Host: List{"auth.example.org"}, Allow: who("public")}, {Host: List{"auth.example.net"}, Allow: who("signed-in")}}, "auth.example.net"},
 		"closed to some":    {[]RuleConfig{{Host: List{"auth.example.org"}, Deny: who("@example.net")}}, "auth.example.org"},
