@@ -16,27 +16,50 @@ import (
 // since the collector walks all of them. The key is a hash of the value as
 // received: nobody who does not have the value can find another with the same
 // key.
+//
+// What is sealed by nobody is remembered apart from it, so that no flood of it
+// displaces a person: a browser goes on sending what it has. Our keys stay what
+// they are while we run, and so does the verdict.
 type seen struct {
-	mu   sync.RWMutex
-	most int
-	who  map[sealedKey]*flows.Person
+	mu      sync.RWMutex
+	most    int
+	who     map[sealedKey]*flows.Person
+	refused map[sealedKey]struct{}
 }
 
 type sealedKey [16]byte
 
-const maxSeen = 2048
+const (
+	maxSeen    = 2048
+	maxRefused = 1024
+)
 
-func newSeen(most int) *seen { return &seen{most: most, who: map[sealedKey]*flows.Person{}} }
+func newSeen(most int) *seen {
+	return &seen{most: most, who: map[sealedKey]*flows.Person{}, refused: map[sealedKey]struct{}{}}
+}
 
 func keyOf(sealed string) sealedKey {
 	sum := sha256.Sum256([]byte(sealed))
 	return sealedKey(sum[:16])
 }
 
-func (s *seen) get(k sealedKey) *flows.Person {
+// get is nil for whom nobody knows; refused means that it will stay so.
+func (s *seen) get(k sealedKey) (p *flows.Person, refused bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.who[k]
+	if p = s.who[k]; p == nil {
+		_, refused = s.refused[k]
+	}
+	return p, refused
+}
+
+func (s *seen) refuse(k sealedKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.refused) >= maxRefused {
+		clear(s.refused)
+	}
+	s.refused[k] = struct{}{}
 }
 
 func (s *seen) put(k sealedKey, p *flows.Person) {
@@ -78,12 +101,15 @@ func (p *checkpoint) whoAsks(r *http.Request) (*flows.Person, error) {
 		return p.Gate.Person(r.Context(), token)
 	}
 	key := keyOf(sealed)
-	person := p.seen.get(key)
+	person, refused := p.seen.get(key)
 	var err error
 	switch {
+	case refused:
+		return nil, flows.ErrNoSession
 	case person == nil:
 		token, ok := p.cookies.openSession(sealed)
 		if !ok {
+			p.seen.refuse(key)
 			return nil, flows.ErrNoSession
 		}
 		person, err = p.Gate.Person(r.Context(), token)
