@@ -196,7 +196,7 @@ func TestPoolerIsExplained(t *testing.T) {
 	if err := store.CheckStatements(ctx, store.Options{URL: pooled}); err == nil || !strings.Contains(err.Error(), "08P01") || !strings.Contains(err.Error(), "exec_mode") {
 		t.Errorf("startup parameters: %v", err)
 	}
-	ignoring := storetest.Pooled(t, direct, 1, "ignore_startup_parameters = statement_timeout, lock_timeout, idle_in_transaction_session_timeout, search_path, jit")
+	ignoring := storetest.Pooled(t, direct, 1, "ignore_startup_parameters = statement_timeout, lock_timeout, idle_in_transaction_session_timeout, search_path, jit, plan_cache_mode")
 	if err := store.CheckStatements(ctx, store.Options{URL: ignoring, Schema: "public"}); err == nil || !strings.Contains(err.Error(), "42P05") || !strings.Contains(err.Error(), "exec_mode") {
 		t.Errorf("prepared statements: %v", err)
 	}

@@ -118,7 +118,10 @@ func configure(c *pgx.ConnConfig, o Options) {
 		if o.Schema != "" {
 			c.RuntimeParams["search_path"] = pgx.Identifier{o.Schema}.Sanitize()
 		}
-		c.RuntimeParams["jit"] = "off" // what it would compile reads a few rows each time
+		// A statement reads the same few rows by the same indexes whatever it is
+		// asked. To compile it, or to plan it anew each time, which Postgres takes
+		// for cheaper than it is, costs more than to run it.
+		c.RuntimeParams["jit"], c.RuntimeParams["plan_cache_mode"] = "off", "force_generic_plan"
 		c.RuntimeParams["statement_timeout"] = "5000"
 		c.RuntimeParams["lock_timeout"] = "3000"
 		c.RuntimeParams["idle_in_transaction_session_timeout"] = "10000"
