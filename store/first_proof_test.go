@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +16,198 @@ import (
 	"github.com/gatepost/gatepost/store"
 	"github.com/gatepost/gatepost/store/storetest"
 )
+
+// L-4: whoever attached something to an address they had not proven loses it
+// when its owner proves it. S-6: the sessions end too.
+func TestFirstProofDetaches(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	exec(t, url, `INSERT INTO users (email) VALUES ('victim@example.org')`)
+	exec(t, url, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('x', 1, 'oauth', 'evil', '6')`)
+	exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES (1, now() + interval '1 day', 'theirs', 'theirs')`)
+	request(t, s, "victim@example.org", "t")
+	in, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}}, newSession("mine"))
+	if err != nil || in.User.ID != 1 || in.NewUser || in.User.EmailVerified == nil {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if got := query[string](t, url, "SELECT (SELECT count(*) FROM accounts) || ' ' || (SELECT string_agg(session_token, ',') FROM sessions)"); got != "0 session mine" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// L-4: the first proof leaves accounts of providers that hand out proven addresses
+// alone, as beside NextAuth, and of the user's others those that are named.
+// Sessions stay only of whoever has no others.
+func TestFirstProofKeeps(t *testing.T) {
+	for name, tt := range map[string]struct {
+		believed []string
+		keep     []int32
+		want     string
+	}{
+		"nobody":                          {nil, nil, "0 ; mine"},
+		"none":                            {[]string{}, []int32{}, "0 ; mine"},
+		"one of two":                      {[]string{"steady"}, nil, "1 steady; mine"},
+		"both":                            {[]string{"steady", "evil"}, nil, "2 evil,steady; mine,theirs"},
+		"named":                           {nil, []int32{2}, "1 steady; mine"},
+		"named beside NextAuth":           {[]string{}, []int32{1}, "1 evil; mine"},
+		"the other one named":             {[]string{"steady"}, []int32{1}, "2 evil,steady; mine"},
+		"both named":                      {nil, []int32{1, 2}, "2 evil,steady; mine"},
+		"somebody else's named":           {nil, []int32{3}, "0 ; mine"},
+		"what is nowhere":                 {[]string{}, []int32{4, 0, -1, math.MaxInt32}, "0 ; mine"},
+		"believed ones need not be named": {[]string{"steady"}, []int32{2}, "1 steady; mine"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := storetest.URL(t)
+			s := storetest.OpenWith(t, store.Options{URL: url})
+			exec(t, url, `INSERT INTO users (email) VALUES ('victim@example.org'), ('bob@example.org')`)
+			exec(t, url, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('x', 1, 'oauth', 'evil', '6'), ('y', 1, 'oauth', 'steady', '7'), ('z', 2, 'oauth', 'evil', '8')`)
+			exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES (1, now() + interval '1 day', 'theirs', 'theirs')`)
+			request(t, s, "victim@example.org", "t")
+			if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}, Identifier: "other@example.org", Believed: tt.believed, Keep: tt.keep}, newSession("other")); !errors.Is(err, store.ErrNotFound) {
+				t.Fatalf("for another address: %v", err)
+			}
+			if _, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}, Identifier: "victim@example.org", Believed: tt.believed, Keep: tt.keep}, newSession("mine")); err != nil {
+				t.Fatal(err)
+			}
+			if got := query[string](t, url, "SELECT string_agg(id || ' ' || compound_id, ',') FROM accounts WHERE user_id = 2"); got != "3 z" {
+				t.Errorf("somebody else has: %s", got)
+			}
+			if got := query[string](t, url, "SELECT (SELECT count(*) || ' ' || coalesce(string_agg(provider, ',' ORDER BY provider), '') FROM accounts WHERE user_id = 1) || '; ' || (SELECT string_agg(replace(session_token, 'session ', ''), ',' ORDER BY session_token) FROM sessions)"); got != tt.want {
+				t.Errorf("left: %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// L-4: a session of a user without accounts was begun with one that was unlinked
+// since, or in a way that proved no address.
+func TestFirstProofEndsSessionsWithoutAccount(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url})
+	exec(t, url, `INSERT INTO users (email) VALUES ('victim@example.org')`)
+	exec(t, url, `INSERT INTO sessions (user_id, expires, session_token, access_token) VALUES (1, now() + interval '1 day', 'theirs', 'theirs')`)
+	request(t, s, "victim@example.org", "t")
+	in, err := s.SignInByVerification(t.Context(), store.Proof{Tokens: []string{"t"}, Believed: []string{"steady"}, Ask: true}, newSession("mine"))
+	if err != nil || !in.Cleared {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	if got := query[string](t, url, "SELECT string_agg(session_token, ',') FROM sessions"); got != "session mine" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// L-4: what there is to ask about, and that nothing is spent before it is.
+func TestFirstProofAsks(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		verified string
+		accounts string // of the user: providers
+		believed []string
+		atStake  string // of accounts
+	}{
+		{"two", "NULL", "evil steady", nil, "1 evil 2 steady"},
+		{"one is believed", "NULL", "evil steady", []string{"steady"}, "1 evil"},
+		{"all are believed", "NULL", "evil steady", []string{"steady", "evil"}, ""},
+		{"the address was proven", "now()", "evil steady", nil, ""},
+		{"no accounts", "NULL", "", nil, ""},
+		{"nobody has it", "", "", nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			url := storetest.URL(t)
+			s := storetest.OpenWith(t, store.Options{URL: url})
+			if tt.verified != "" {
+				exec(t, url, `INSERT INTO users (email, email_verified) VALUES ('ada@example.org', `+tt.verified+`)`)
+			}
+			for i, provider := range strings.Fields(tt.accounts) {
+				exec(t, url, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ($1, 1, 'oauth', $2, $1)`, fmt.Sprint(i), provider)
+			}
+			exec(t, url, `INSERT INTO users (id, email) VALUES (99, 'bob@example.org')`)
+			exec(t, url, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ('b', 99, 'oauth', 'evil', 'b')`)
+			request(t, s, "ada@example.org", "t")
+			state := `SELECT concat_ws(' ', (SELECT count(*) FROM accounts), (SELECT count(*) FROM sessions), (SELECT count(email_verified) FROM users), (SELECT string_agg(token, ',' ORDER BY token) FROM verification_tokens))`
+			before := query[string](t, url, state)
+
+			p := store.Proof{Tokens: []string{"t"}, Believed: tt.believed, Ask: true}
+			_, atStake, err := s.VerificationToken(t.Context(), p)
+			var named []string
+			for _, a := range atStake {
+				if named = append(named, fmt.Sprint(a.ID), a.Provider); time.Since(a.CreatedAt) > time.Hour || a.CompoundID != "" {
+					t.Errorf("%+v", a)
+				}
+			}
+			if got := strings.Join(named, " "); err != nil || got != tt.atStake {
+				t.Errorf("at stake: %q, %v", got, err)
+			}
+			for name, wrong := range map[string]store.Proof{"another token": {Tokens: []string{"u"}}, "none": {}, "another address": {Tokens: []string{"t"}, Identifier: "bob@example.org"}} {
+				if _, atStake, err := s.VerificationToken(t.Context(), wrong); !errors.Is(err, store.ErrNotFound) || len(atStake) > 0 {
+					t.Errorf("%s: %v, %v", name, atStake, err)
+				}
+			}
+			if got := query[string](t, url, state); got != before {
+				t.Errorf("looked at: %s, was %s", got, before)
+			}
+
+			_, err = s.SignInByVerification(t.Context(), p, newSession("asks"))
+			if tt.atStake == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if got := query[string](t, url, state); !errors.Is(err, store.ErrNotFound) || got != before {
+				t.Fatalf("to be asked: %v, %s, was %s", err, got, before)
+			}
+			exec(t, url, `UPDATE verification_tokens SET expires = now()`)
+			if _, atStake, err := s.VerificationToken(t.Context(), p); !errors.Is(err, store.ErrNotFound) || len(atStake) > 0 {
+				t.Errorf("over: %v, %v", atStake, err)
+			}
+		})
+	}
+}
+
+// L-4, G-2: of two tabs that keep different accounts, of a link and the code of
+// the same mail, one decides; what the other keeps is not kept.
+func TestConcurrentChoices(t *testing.T) {
+	url := storetest.URL(t)
+	s := storetest.OpenWith(t, store.Options{URL: url, MaxConns: 20, Timeout: 20 * time.Second})
+	for round := range 8 {
+		id := query[int32](t, url, `INSERT INTO users (email) VALUES ($1) RETURNING id`, fmt.Sprintf("p%d@example.org", round))
+		var accounts [2]int32
+		for i := range accounts {
+			accounts[i] = query[int32](t, url, `INSERT INTO accounts (compound_id, user_id, type, provider, provider_account_id) VALUES ($1, $2, 'oauth', 'evil', $1) RETURNING id`, fmt.Sprint(round, i), id)
+		}
+		token := fmt.Sprint("t", round)
+		request(t, s, fmt.Sprintf("p%d@example.org", round), token)
+		var wg sync.WaitGroup
+		var winner atomic.Int32
+		for i := range 10 {
+			wg.Go(func() {
+				proof := store.Proof{Tokens: []string{token}, Keep: accounts[i%2 : i%2+1], Ask: i%3 == 0}
+				if i >= 6 {
+					proof.Tokens = codeOf(fmt.Sprintf("p%d@example.org", round), token).Tokens(5)
+				}
+				in, err := s.SignInByVerification(t.Context(), proof, newSession(fmt.Sprint(round, " ", i)))
+				switch {
+				case err == nil && in.Cleared && proof.Ask:
+					t.Error("was to ask, and signed in")
+				case err == nil && in.Cleared:
+					if !winner.CompareAndSwap(0, proof.Keep[0]) {
+						t.Error("two proved the address")
+					}
+				case err != nil && !errors.Is(err, store.ErrNotFound):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if kept := query[string](t, url, `SELECT coalesce(string_agg(id::text, ','), '') FROM accounts WHERE user_id = $1`, id); kept != fmt.Sprint(winner.Load()) {
+			t.Errorf("kept %s, chosen was %d", kept, winner.Load())
+		}
+		if n := query[int](t, url, `SELECT count(*) FROM sessions WHERE user_id = $1`, id); n != 1 {
+			t.Errorf("%d sessions, want 1", n)
+		}
+	}
+}
 
 // preHijacked is a user of victim@example.org, who has not proven the address, with
 // an account and a session of somebody else's, and a link in the mail.
