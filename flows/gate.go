@@ -19,17 +19,15 @@ type Gate struct {
 	Tokens   AccessTokens
 	Now      func() time.Time
 
-	asserted assertions
+	told attributed
 }
 
-// A Person is who a live session or access token is of, with what applications
-// are told of them.
+// A Person is who a live session or access token is of.
 type Person struct {
 	gate.Identity
-	gate.Attributes
 
-	entry    *store.Entry
-	asserted atomic.Pointer[assertion] // the last one: most people ask for one host at a time
+	entry *store.Entry
+	told  atomic.Pointer[told] // the last: most people ask for one host at a time
 }
 
 // Session is the session that p came by.
@@ -79,11 +77,10 @@ func (g *Gate) person(ctx context.Context, by store.Token, stored string, before
 	}
 	p := &Person{entry: entry}
 	if before != nil && same(before.entry.Checked, entry.Checked) {
-		p.Identity, p.Attributes = before.Identity, before.Attributes
-		p.asserted.Store(before.asserted.Load())
+		p.Identity = before.Identity
+		p.told.Store(before.told.Load())
 	} else {
 		p.Identity = IdentityOf(g.Rules, entry.Checked)
-		p.Attributes = p.Identity.Attributes()
 	}
 	entry.Memo.Store(p)
 	return p, nil

@@ -169,50 +169,35 @@ const (
 	assertionHeader                                   = "X-Gatepost-Assertion"
 )
 
-// A fact is one thing that an application is told of who asks.
-type fact int
-
-const (
-	factUser fact = iota
-	factID
-	factEmail
-	factName
-	factGroups
-	factAssertion
-)
-
-// told is a fact and the header that tells it.
+// told is an attribute and the header that tells it.
 type told struct {
 	header string
-	what   fact
+	what   gate.Attribute
 }
 
 var (
-	remoteHeaders = []told{{remoteUser, factUser}, {remoteEmail, factEmail}, {remoteName, factName}, {remoteGroups, factGroups}}
-	authHeaders   = []told{{authUser, factID}, {authEmail, factEmail}, {authName, factName}, {authGroups, factGroups}}
-	ourAssertion  = []told{{assertionHeader, factAssertion}}
+	remoteHeaders = []told{{remoteUser, gate.AttributeUser}, {remoteEmail, gate.AttributeEmail}, {remoteName, gate.AttributeName}, {remoteGroups, gate.AttributeGroups}}
+	authHeaders   = []told{{authUser, gate.AttributeID}, {authEmail, gate.AttributeEmail}, {authName, gate.AttributeName}, {authGroups, gate.AttributeGroups}}
+	ourAssertion  = []told{{assertionHeader, gate.AttributeAssertion}}
 	ownHeaders    = slices.Concat(remoteHeaders, authHeaders, ourAssertion)
 )
 
+var ofNobody gate.Attributes
+
 func (p *checkpoint) allow(c echo.Context, from source, request gate.Request, person *flows.Person) error {
-	var a gate.Attributes
-	assertion := ""
+	attributes := &ofNobody
 	if person != nil {
-		a = person.Attributes
 		var err error
-		if assertion, err = p.Gate.Assertion(person, request.Host); err != nil {
+		if attributes, err = p.Gate.Attributes(person, request.Host); err != nil {
 			return p.unavailable(c)
 		}
 	}
 	h := c.Response().Header()
-	facts := [...]string{factUser: a.User, factID: a.ID, factEmail: a.Email, factName: a.Name, factGroups: a.Groups, factAssertion: assertion}
-	values := make([]string, len(from.tells))
-	for i, t := range from.tells {
-		if facts[t.what] == "" && from.envoy {
+	for _, t := range from.tells {
+		if attributes[t.what] == "" && from.envoy {
 			continue // named in the list of those to remove
 		}
-		values[i] = facts[t.what]
-		h[t.header] = values[i : i+1 : i+1]
+		h[t.header] = attributes[t.what : t.what+1 : t.what+1]
 	}
 	if from.envoy {
 		h["X-Envoy-Auth-Headers-To-Remove"] = []string{toRemove(h)}

@@ -34,7 +34,7 @@ func (p *checkpoint) deniedPage(c echo.Context, request gate.Request, id gate.Id
 		view.Needs = view.words.Text(needs[d.Needs])
 	}
 	if id.UserID != 0 {
-		view.Who = id.Attributes().User
+		view.Who = id.Attributes()[gate.AttributeUser]
 	}
 	c.Response().Header().Set("X-Request-Id", requestID)
 	return p.show(c, http.StatusForbidden, "denied", view)

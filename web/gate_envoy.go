@@ -39,7 +39,7 @@ func readEnvoy(r *http.Request, target string) (gate.Request, error) {
 }
 
 // envoyHeaders are all by which Envoy's endpoints tell who asks.
-var envoyHeaders = slices.Concat(ownHeaders, []told{{remoteSub, factID}})
+var envoyHeaders = slices.Concat(ownHeaders, []told{{remoteSub, gate.AttributeID}})
 
 // toRemove names every identity header that an answer does not set, and the
 // spellings that CGI and WSGI read as the same, so that a client's own never

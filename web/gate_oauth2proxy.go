@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -58,8 +59,8 @@ func (p *checkpoint) openOAuth2(pages *echo.Echo, check source) {
 // oauth2ProxyHeaders are those of --set-xauthrequest, and the X-Forwarded-* that
 // it sets as a reverse proxy.
 var oauth2ProxyHeaders = slices.Concat(authHeaders, []told{
-	{"Gap-Auth", factUser},
-	{"X-Forwarded-User", factID}, {"X-Forwarded-Email", factEmail}, {"X-Forwarded-Preferred-Username", factName}, {"X-Forwarded-Groups", factGroups},
+	{"Gap-Auth", gate.AttributeUser},
+	{"X-Forwarded-User", gate.AttributeID}, {"X-Forwarded-Email", gate.AttributeEmail}, {"X-Forwarded-Preferred-Username", gate.AttributeName}, {"X-Forwarded-Groups", gate.AttributeGroups},
 }, ourAssertion)
 
 func readOAuth2Proxy(r *http.Request) (gate.Request, error) {
@@ -176,7 +177,7 @@ func (p *checkpoint) oauth2UserInfo(c echo.Context) error {
 		Email             string   `json:"email"`
 		Groups            []string `json:"groups,omitempty"`
 		PreferredUsername string   `json:"preferredUsername,omitempty"`
-	}{person.ID, person.Identity.Email, person.Identity.Groups, person.Identity.Name})
+	}{strconv.Itoa(int(person.UserID)), person.Email, person.Groups, person.Name})
 }
 
 // readyMemo answers /ready. Anybody may ask, so the database is asked once a

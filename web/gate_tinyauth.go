@@ -14,7 +14,7 @@ import (
 
 const remoteSub = "Remote-Sub"
 
-var tinyauthHeaders = slices.Concat(remoteHeaders, []told{{remoteSub, factID}}, ourAssertion)
+var tinyauthHeaders = slices.Concat(remoteHeaders, []told{{remoteSub, gate.AttributeID}}, ourAssertion)
 
 func openTinyauth(p *checkpoint, pages *echo.Echo) {
 	const base = "/api/auth"

@@ -20,13 +20,17 @@ func TestAttributes(t *testing.T) {
 	}{
 		{"nobody", Identity{Email: "x@example.org", Name: "X", Groups: []string{"admins"}}, Attributes{}},
 		{"everything", Identity{UserID: 7, Email: "ada@example.org", Name: "Ada Lovelace", Groups: []string{"a", "b"}},
-			Attributes{"ada@example.org", "7", "ada@example.org", "Ada Lovelace", "a,b"}},
-		{"no address", Identity{UserID: 7, Name: " José 100%\r\nRemote-User: root "}, Attributes{"7", "7", "", "Jos%C3%A9 100%25%0D%0ARemote-User: root", ""}},
-		{"broken UTF-8", Identity{UserID: 7, Name: "a\xffb"}, Attributes{"7", "7", "", "a%FFb", ""}},
+			Attributes{"ada@example.org", "7", "ada@example.org", "Ada Lovelace", "a,b", ""}},
+		{"no address", Identity{UserID: 7, Name: " José 100%\r\nRemote-User: root "}, Attributes{"7", "7", "", "Jos%C3%A9 100%25%0D%0ARemote-User: root", "", ""}},
+		{"broken UTF-8", Identity{UserID: 7, Name: "a\xffb"}, Attributes{"7", "7", "", "a%FFb", "", ""}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.id.Attributes(); got != tt.want {
+			got := tt.id.Attributes()
+			if got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+			if packed := got.Packed(); packed != got {
+				t.Errorf("packed %+v, want %+v", packed, got)
 			}
 		})
 	}
@@ -53,14 +57,15 @@ func TestFactsFitAnAnswer(t *testing.T) {
 					t.Fatal(err)
 				}
 				a := id.Attributes()
-				n := len(token) + len(a.User) + 2*(len(a.ID)+len(a.Email)+len(a.Name)+len(a.Groups))
-				if n > 3200 || a.Groups != strings.Join(groups, ",") || a.Email != "" && a.Email != printable(address) || a.Email == "" && a.User != a.ID {
+				user, number, email := a[AttributeUser], a[AttributeID], a[AttributeEmail]
+				n := len(token) + len(user) + 2*(len(number)+len(email)+len(a[AttributeName])+len(a[AttributeGroups]))
+				if n > 3200 || a[AttributeGroups] != strings.Join(groups, ",") || email != "" && email != printable(address) || email == "" && user != number {
 					t.Errorf("%.9q, %.9q, %d groups: %d bytes: %+v", name, address, len(groups), n, a)
 				}
 			}
 		}
 	}
-	if a := (Identity{UserID: 7, Email: "ada@example.org", Name: strings.Repeat("語", 255)}).Attributes(); len(a.Name) < 400 || a.Email == "" {
+	if a := (Identity{UserID: 7, Email: "ada@example.org", Name: strings.Repeat("語", 255)}).Attributes(); len(a[AttributeName]) < 400 || a[AttributeEmail] == "" {
 		t.Errorf("there is room for more: %+v", a)
 	}
 }

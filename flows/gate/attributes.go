@@ -12,31 +12,45 @@ import (
 // KiB.
 const maxTold = 2400
 
-// Attributes are what an application is told of a person. Each is printable
-// ASCII: what is not, and the percent sign, is percent-encoded as UTF-8, so that
-// no name can forge a header. "" stands for nothing.
-type Attributes struct {
-	User   string // the address if one is proven, else the number
-	ID     string // the number of the user, which never changes
-	Email  string
-	Name   string
-	Groups string // separated by commas
-}
+// Attributes are what an application is told of a person, by Attribute. Each is
+// printable ASCII: what is not, and the percent sign, is percent-encoded as
+// UTF-8, so that no name can forge a header. "" stands for nothing.
+type Attributes [attributes]string
 
-// Attributes of nobody are all empty.
-func (id Identity) Attributes() Attributes {
+// An Attribute is one thing that an application is told.
+type Attribute int
+
+const (
+	AttributeUser Attribute = iota // the address if one is proven, else the number
+	AttributeID                    // the number of the user, which never changes
+	AttributeEmail
+	AttributeName
+	AttributeGroups    // separated by commas
+	AttributeAssertion // for one application, by Signer
+	attributes
+)
+
+// Attributes of nobody are all empty; there is no assertion among them.
+func (id Identity) Attributes() (a Attributes) {
 	if !id.signedIn() {
-		return Attributes{}
+		return a
 	}
 	id = id.told()
-	a := Attributes{
-		ID:     strconv.Itoa(int(id.UserID)),
-		Email:  printable(id.Email),
-		Name:   printable(id.Name),
-		Groups: strings.Join(id.Groups, ","),
+	a[AttributeID] = strconv.Itoa(int(id.UserID))
+	a[AttributeEmail] = printable(id.Email)
+	a[AttributeName] = printable(id.Name)
+	a[AttributeGroups] = strings.Join(id.Groups, ",")
+	if a[AttributeUser] = a[AttributeEmail]; a[AttributeUser] == "" {
+		a[AttributeUser] = a[AttributeID]
 	}
-	if a.User = a.Email; a.User == "" {
-		a.User = a.ID
+	return a
+}
+
+// Packed is a in one piece of memory: a check reads all of it.
+func (a Attributes) Packed() Attributes {
+	all := strings.Join(a[:], "")
+	for i, s := range a {
+		a[i], all = all[:len(s)], all[len(s):]
 	}
 	return a
 }
