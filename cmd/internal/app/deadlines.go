@@ -33,21 +33,24 @@ func (c *punctualConn) SetDeadline(t time.Time) error {
 }
 
 func (c *punctualConn) Read(p []byte) (n int, err error) {
-	for {
+	for c.read.enter() {
 		n, err = c.Conn.Read(p)
-		if n > 0 || !c.read.early(err) {
+		if c.read.leave(); n > 0 || !c.read.early(err) {
 			return n, err
 		}
 	}
+	return 0, os.ErrDeadlineExceeded
 }
 
 func (c *punctualConn) Write(p []byte) (n int, err error) {
-	for {
+	for c.write.enter() {
 		m, err := c.Conn.Write(p[n:])
+		c.write.leave()
 		if n += m; !c.write.early(err) {
 			return n, err
 		}
 	}
+	return n, os.ErrDeadlineExceeded
 }
 
 // checkAfter is how long after it was armed a timer looks whether the deadline is
@@ -55,33 +58,61 @@ func (c *punctualConn) Write(p []byte) (n int, err error) {
 const checkAfter = 5 * time.Second
 
 // A deadline is kept by a timer that goes off no later than it. Once armed, the
-// timer is left alone until it has gone off, or an earlier deadline is set.
+// timer is left alone until it has gone off, or somebody waits for an earlier
+// deadline: net/http sets one in the past and takes it back after each request.
 type deadline struct {
 	arm func(time.Time) error // the connection's own
 
-	mu    sync.Mutex
-	until time.Time // zero: none
-	armed time.Time // zero: never, or it has gone off
+	mu      sync.Mutex
+	until   time.Time // zero: none
+	armed   time.Time // zero: never, or it has gone off
+	late    bool      // the timer may go off after until
+	waiting int       // in Read or Write of the connection
 }
 
 func (d *deadline) set(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.until = t
-	if !d.armed.IsZero() && (t.IsZero() || !t.Before(d.armed)) {
+	d.late = d.armed.IsZero() || !t.IsZero() && t.Before(d.armed)
+	if !d.late || d.waiting == 0 {
 		return nil
 	}
 	return d.rearm(time.Now())
 }
 
+// enter is called before something that waits; false says that the deadline is
+// over.
+func (d *deadline) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.late {
+		now := time.Now()
+		if d.over(now) {
+			return false
+		}
+		d.rearm(now) // fails for what is closed, which the connection says itself
+	}
+	d.waiting++
+	return true
+}
+
+func (d *deadline) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waiting--
+}
+
+func (d *deadline) over(now time.Time) bool { return !d.until.IsZero() && !now.Before(d.until) }
+
 // rearm is called with mu held.
 func (d *deadline) rearm(now time.Time) error {
 	at := now.Add(checkAfter)
-	d.armed = at
+	d.armed, d.late = at, false
 	if !d.until.IsZero() && d.until.Before(at) {
 		at, d.armed = d.until, d.until
 		if !at.After(now) {
-			d.armed = time.Time{} // it goes off at once, to wake who reads
+			d.armed = time.Time{} // it goes off at once, to wake who waits
 		}
 	}
 	return d.arm(at)
@@ -96,5 +127,5 @@ func (d *deadline) early(err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	return (d.until.IsZero() || now.Before(d.until)) && d.rearm(now) == nil
+	return !d.over(now) && d.rearm(now) == nil
 }

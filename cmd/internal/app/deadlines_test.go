@@ -137,6 +137,11 @@ func TestDeadlinesOfConnections(t *testing.T) {
 						c.SetReadDeadline(now.Add(d))
 					}
 				}
+				c.SetReadDeadline(time.Unix(1, 0)) // ends what looks whether the client is still there
+				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Fatal(err)
+				}
+				c.SetReadDeadline(time.Time{})
 				c.SetWriteDeadline(now.Add(30 * time.Second))
 				c.Write([]byte("x"))
 				time.Sleep(10 * time.Millisecond)
