@@ -12,13 +12,13 @@ import (
 // than all the rest of a check.
 const assertionReuse = time.Minute
 
-// maxTold are kept, about 900 bytes each.
+// maxTold are kept, about 700 bytes each.
 const maxTold = 6000
 
-// told is what one application is told of a person, with an assertion that is
-// sent until then.
+// told is what the application at host is told of a person, with an assertion
+// that is sent until then.
 type told struct {
-	toldKey
+	host       string
 	until      time.Time
 	attributes gate.Attributes
 }
@@ -44,7 +44,7 @@ func (a *attributed) get(k toldKey) *told {
 	return a.kept[k]
 }
 
-func (a *attributed) put(t *told) {
+func (a *attributed) put(k toldKey, t *told) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.kept == nil {
@@ -56,7 +56,7 @@ func (a *attributed) put(t *told) {
 			break
 		}
 	}
-	a.kept[t.toldKey] = t
+	a.kept[k] = t
 }
 
 // Attributes are what the application at host is told of p, a signed assertion
@@ -74,8 +74,8 @@ func (g *Gate) Attributes(p *Person, host string) (*gate.Attributes, error) {
 		if a[gate.AttributeAssertion], err = g.Signer.Sign(host, p.Identity, now); err != nil {
 			return nil, err
 		}
-		t = &told{key, now.Add(assertionReuse), a.Packed()}
-		g.told.put(t)
+		t = &told{host, now.Add(assertionReuse), a.Packed()}
+		g.told.put(key, t)
 	}
 	p.told.Store(t)
 	return &t.attributes, nil

@@ -24,6 +24,7 @@ import (
 type checkpoint struct {
 	*server
 	trusted  []netip.Prefix
+	peers    peers
 	session  string // the cookie's name
 	seen     *seen
 	returnTo returnable

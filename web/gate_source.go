@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/textproto"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,8 +20,34 @@ func (p *checkpoint) trusts(remoteAddr string) bool {
 	if p.Socket {
 		return p.TrustSocket
 	}
-	peer, err := netip.ParseAddrPort(remoteAddr)
-	return err == nil && inAny(p.trusted, peer.Addr())
+	return p.peers.trusted(remoteAddr, func() bool {
+		peer, err := netip.ParseAddrPort(remoteAddr)
+		return err == nil && inAny(p.trusted, peer.Addr())
+	})
+}
+
+// peers remembers who is trusted by the address that net/http gives to all
+// requests of a connection: few proxies ask, on few connections. Where two of
+// them share a place they take turns in it.
+type peers [256]atomic.Pointer[peer]
+
+type peer struct {
+	remoteAddr string
+	trusted    bool
+}
+
+func (all *peers) trusted(remoteAddr string, judge func() bool) bool {
+	n := len(remoteAddr)
+	if n < 2 {
+		return judge()
+	}
+	place := &all[remoteAddr[n-1]+16*remoteAddr[n-2]] // of the port
+	known := place.Load()
+	if known == nil || known.remoteAddr != remoteAddr {
+		known = &peer{remoteAddr, judge()}
+		place.Store(known)
+	}
+	return known.trusted
 }
 
 func inAny(prefixes []netip.Prefix, a netip.Addr) bool {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/netip"
 	"strconv"
 	"testing"
 
@@ -25,5 +26,18 @@ func TestRefusedCookiesDisplaceNobody(t *testing.T) {
 	}
 	if p, refused := s.get(keyOf("unknown")); p != nil || refused {
 		t.Errorf("unknown: %v, %t", p, refused)
+	}
+}
+
+// F-1: an address that shares its place with another is judged by itself.
+func TestPeersThatShareAPlace(t *testing.T) {
+	p := &checkpoint{trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, server: &server{}}
+	for _, addr := range []string{"127.0.0.1:40001", "192.0.2.1:40001", "127.0.0.1:40001", "", "x", "127.0.0.1", "192.0.2.1:50001", "[::1]:40001", "[::ffff:127.0.0.1]:40001"} {
+		want := addr == "127.0.0.1:40001" || addr == "[::ffff:127.0.0.1]:40001"
+		for range 2 {
+			if got := p.trusts(addr); got != want {
+				t.Errorf("trusts(%q) = %t", addr, got)
+			}
+		}
 	}
 }

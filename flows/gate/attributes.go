@@ -48,9 +48,16 @@ func (id Identity) Attributes() (a Attributes) {
 
 // Packed is a in one piece of memory: a check reads all of it.
 func (a Attributes) Packed() Attributes {
+	twice := a[AttributeUser] == a[AttributeEmail]
+	if twice {
+		a[AttributeUser] = ""
+	}
 	all := strings.Join(a[:], "")
 	for i, s := range a {
 		a[i], all = all[:len(s)], all[len(s):]
+	}
+	if twice {
+		a[AttributeUser] = a[AttributeEmail]
 	}
 	return a
 }
