@@ -17,7 +17,7 @@ import (
 type row struct {
 	name   string
 	budget float64 // 0 for none
-	server *process
+	server func(context.Context) (*process, error)
 	warm   []measure.Request // sent once before each measurement
 	next   func(n uint64) *measure.Request
 
@@ -26,20 +26,14 @@ type row struct {
 
 // checks prints what a check costs against the bare handler.
 func (b *bench) checks(ctx context.Context) error {
-	limit, err := b.bare(ctx)
-	if err != nil {
-		return err
-	}
-	defer limit.Stop()
-	rows, stop, err := b.checkRows(ctx)
-	defer stop()
+	rows, err := b.checkRows(ctx)
 	if err != nil {
 		return err
 	}
 	rows = slices.DeleteFunc(rows, func(r *row) bool { return !strings.Contains(r.name, b.row) })
 	for range b.rounds {
 		for _, r := range rows {
-			if err := b.round(ctx, r, limit); err != nil {
+			if err := b.round(ctx, r); err != nil {
 				return fmt.Errorf("%s: %w", r.name, err)
 			}
 		}
@@ -70,40 +64,24 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// checkRows starts the servers and says what to ask them.
-func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err error) {
-	var servers []*process
-	stop = func() {
-		for _, s := range servers {
-			s.Stop()
-		}
-	}
-	start := func(dsn, direct string) (*process, error) {
-		p, err := b.gatepost(ctx, dsn, direct)
-		if err == nil {
-			servers = append(servers, p)
-		}
-		return p, err
+// checkRows makes the databases and says what to ask their servers.
+func (b *bench) checkRows(ctx context.Context) ([]*row, error) {
+	on := func(dsn, direct string) func(context.Context) (*process, error) {
+		return func(ctx context.Context) (*process, error) { return b.gatepost(ctx, dsn, direct) }
 	}
 	const many = 100_000
 	all, err := b.sessions(many, many)
 	if err != nil {
-		return nil, stop, err
+		return nil, err
 	}
-	var big *process
-	var bigDSN string
+	var rows []*row
+	var dsn string
 	for _, n := range []int{1, 1000, many} {
-		dsn, err := b.seed(ctx, n, n)
-		if err != nil {
-			return nil, stop, err
+		if dsn, err = b.seed(ctx, n, n); err != nil {
+			return nil, err
 		}
-		s, err := start(dsn, "")
-		if err != nil {
-			return nil, stop, err
-		}
-		big, bigDSN = s, dsn
 		asking := min(n, 1000)
-		r := &row{name: fmt.Sprintf("signed in, cached, %d sessions", n), budget: 1.15, server: s, warm: all[:n],
+		r := &row{name: fmt.Sprintf("signed in, cached, %d sessions", n), budget: 1.15, server: on(dsn, ""), warm: all[:n],
 			next: func(i uint64) *measure.Request { return &all[i%uint64(asking)] }}
 		if n == many {
 			r.name += ", 1000 of them asking"
@@ -115,21 +93,14 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 	const people = many / 20
 	few, err := b.sessions(many, people)
 	if err != nil {
-		return nil, stop, err
+		return nil, err
 	}
 	fewDSN, err := b.seed(ctx, many, people)
 	if err != nil {
-		return nil, stop, err
+		return nil, err
 	}
-	crowd, err := start(fewDSN, "")
-	if err != nil {
-		return nil, stop, err
-	}
-	// No LISTEN, no trust: every check asks the database.
-	deaf, err := start(bigDSN, "postgres://nobody@127.0.0.1:1/nowhere")
-	if err != nil {
-		return nil, stop, err
-	}
+	big, crowd := on(dsn, ""), on(fewDSN, "")
+	deaf := on(dsn, "postgres://nobody@127.0.0.1:1/nowhere") // no LISTEN, no trust: every check asks the database
 	forged := []byte(strings.Clone(string(all[0].Raw)))
 	at := strings.Index(string(forged), cookieName) + len(cookieName) + 20
 	copy(forged[at:], "forged")
@@ -139,7 +110,7 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 	}
 	seal, err := b.sealer()
 	if err != nil {
-		return nil, stop, err
+		return nil, err
 	}
 	const forwardAuth = "/auth/forward"
 	return append(rows,
@@ -152,12 +123,23 @@ func (b *bench) checkRows(ctx context.Context) (rows []*row, stop func(), err er
 		&row{name: "uncached, 100000 sessions of 5000 people in turn", budget: 1.90, server: crowd, next: func(i uint64) *measure.Request { return &few[i%many] }},
 		&row{name: "the same of 100000 people: each gets an assertion signed", server: big, next: func(i uint64) *measure.Request { return &all[i%many] }},
 		&row{name: "100000 sessions at random", server: big, next: func(uint64) *measure.Request { return &all[rand.IntN(many)] }},
-	), stop, nil
+	), nil
 }
 
-// round measures one row and, right after it, the limit by the same requests.
-func (b *bench) round(ctx context.Context, r *row, limit *process) error {
-	if err := measure.Each(ctx, r.server.addr, r.warm); err != nil {
+// round measures one row and, by the same requests, the limit. Both are started
+// anew: a process is lucky with where its pages are, or not, by a tenth.
+func (b *bench) round(ctx context.Context, r *row) error {
+	server, err := r.server(ctx)
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	limit, err := b.bare(ctx)
+	if err != nil {
+		return err
+	}
+	defer limit.Stop()
+	if err := measure.Each(ctx, server.addr, r.warm); err != nil {
 		return err
 	}
 	same := make([]measure.Request, 64) // but for the path
@@ -169,7 +151,7 @@ func (b *bench) round(ctx context.Context, r *row, limit *process) error {
 	// In short turns: on a shared machine a second may be twice as fast as the next.
 	var ours, theirs cost
 	for range b.turns {
-		if err := b.spend(ctx, r.server, r.next, &ours); err != nil {
+		if err := b.spend(ctx, server, r.next, &ours); err != nil {
 			return err
 		}
 		if err := b.spend(ctx, limit, func(n uint64) *measure.Request { return &same[n%64] }, &theirs); err != nil {
