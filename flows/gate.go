@@ -19,7 +19,7 @@ type Gate struct {
 	Tokens   AccessTokens
 	Now      func() time.Time
 
-	told attributed
+	assertions assertions
 }
 
 // A Person is who a live session or access token is of.

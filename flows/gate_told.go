@@ -1,7 +1,9 @@
 package flows
 
 import (
-	"strings"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
 	"sync"
 	"time"
 
@@ -12,51 +14,12 @@ import (
 // than all the rest of a check.
 const assertionReuse = time.Minute
 
-// maxTold are kept, about 700 bytes each.
-const maxTold = 6000
-
 // told is what the application at host is told of a person, with an assertion
 // that is sent until then.
 type told struct {
 	host       string
 	until      time.Time
 	attributes gate.Attributes
-}
-
-// toldKey is everything that is told but the assertion's times, so that a person
-// who was renamed or left a group is never described by an old one.
-type toldKey struct {
-	host                string
-	userID              int32
-	email, name, groups string
-}
-
-// attributed keeps what was told longer than the session cache believes of a
-// person, which is asked anew every few seconds.
-type attributed struct {
-	mu   sync.Mutex
-	kept map[toldKey]*told
-}
-
-func (a *attributed) get(k toldKey) *told {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.kept[k]
-}
-
-func (a *attributed) put(k toldKey, t *told) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.kept == nil {
-		a.kept = map[toldKey]*told{}
-	}
-	if len(a.kept) >= maxTold {
-		for any := range a.kept {
-			delete(a.kept, any)
-			break
-		}
-	}
-	a.kept[k] = t
 }
 
 // Attributes are what the application at host is told of p, a signed assertion
@@ -66,17 +29,91 @@ func (g *Gate) Attributes(p *Person, host string) (*gate.Attributes, error) {
 	if t := p.told.Load(); t != nil && t.host == host && now.Before(t.until) {
 		return &t.attributes, nil
 	}
-	key := toldKey{host, p.UserID, p.Email, p.Name, strings.Join(p.Groups, ",")}
-	t := g.told.get(key)
-	if t == nil || !now.Before(t.until) {
-		a := p.Identity.Attributes()
+	key := assertionKeyOf(host, p.Identity)
+	token, until, known := g.assertions.get(key, now)
+	if !known {
 		var err error
-		if a[gate.AttributeAssertion], err = g.Signer.Sign(host, p.Identity, now); err != nil {
+		if token, err = g.Signer.Sign(host, p.Identity, now); err != nil {
 			return nil, err
 		}
-		t = &told{host, now.Add(assertionReuse), a.Packed()}
-		g.told.put(key, t)
+		until = now.Add(assertionReuse)
+		g.assertions.put(key, token, until)
 	}
+	a := p.Identity.Attributes()
+	a[gate.AttributeAssertion] = token
+	t := &told{host, until, a.Packed()}
 	p.told.Store(t)
 	return &t.attributes, nil
+}
+
+const (
+	maxAssertions   = 8192
+	assertionsBytes = maxAssertions * 320 // of about 400 each
+)
+
+// assertions are kept longer than the session cache believes of a person, which
+// is asked anew every few seconds: the last few thousand, in a ring that the
+// garbage collector need not walk.
+type assertions struct {
+	mu   sync.Mutex
+	kept map[assertionKey]keptAssertion
+	ring []byte
+	next int64 // where the next begins, counted from the first ever written
+}
+
+// keptAssertion is where one begins, on that count.
+type keptAssertion struct {
+	begins, size int64
+	until        int64 // UnixNano
+}
+
+// assertionKey is a hash of everything that an assertion says but its times, so
+// that a person who was renamed or left a group is never described by an old one.
+type assertionKey [16]byte
+
+func assertionKeyOf(host string, id gate.Identity) assertionKey {
+	said := binary.AppendVarint(nil, int64(id.UserID))
+	for _, s := range append([]string{host, id.Email, id.Name}, id.Groups...) {
+		said = append(binary.AppendUvarint(said, uint64(len(s))), s...)
+	}
+	sum := sha256.Sum256(said)
+	return assertionKey(sum[:])
+}
+
+func (a *assertions) get(key assertionKey, now time.Time) (token string, until time.Time, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	k, ok := a.kept[key]
+	if !ok || a.gone(k, now) {
+		return "", time.Time{}, false
+	}
+	at := k.begins % assertionsBytes
+	return string(a.ring[at : at+k.size]), time.Unix(0, k.until), true
+}
+
+// gone is called with mu held.
+func (a *assertions) gone(k keptAssertion, now time.Time) bool {
+	return a.next-k.begins > assertionsBytes || now.UnixNano() >= k.until
+}
+
+func (a *assertions) put(key assertionKey, token string, until time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ring == nil {
+		a.ring, a.kept = make([]byte, assertionsBytes), map[assertionKey]keptAssertion{}
+	}
+	size := int64(len(token))
+	if left := assertionsBytes - a.next%assertionsBytes; left < size {
+		a.next += left // none is in two pieces
+	}
+	if len(a.kept) >= maxAssertions {
+		now := until.Add(-assertionReuse)
+		maps.DeleteFunc(a.kept, func(_ assertionKey, k keptAssertion) bool { return a.gone(k, now) })
+		if len(a.kept) >= maxAssertions {
+			clear(a.kept)
+		}
+	}
+	copy(a.ring[a.next%assertionsBytes:], token)
+	a.kept[key] = keptAssertion{a.next, size, until.UnixNano()}
+	a.next += size
 }
