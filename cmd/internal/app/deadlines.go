@@ -67,6 +67,7 @@ type deadline struct {
 	until   time.Time // zero: none
 	armed   time.Time // zero: never, or it has gone off
 	late    bool      // the timer may go off after until
+	moment  time.Time // when the timer was last armed: what is before it is over
 	waiting int       // in Read or Write of the connection
 }
 
@@ -87,6 +88,9 @@ func (d *deadline) enter() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.late {
+		if d.over(d.moment) { // without a look at the clock
+			return false
+		}
 		now := time.Now()
 		if d.over(now) {
 			return false
@@ -108,7 +112,7 @@ func (d *deadline) over(now time.Time) bool { return !d.until.IsZero() && !now.B
 // rearm is called with mu held.
 func (d *deadline) rearm(now time.Time) error {
 	at := now.Add(checkAfter)
-	d.armed, d.late = at, false
+	d.armed, d.late, d.moment = at, false, now
 	if !d.until.IsZero() && d.until.Before(at) {
 		at, d.armed = d.until, d.until
 		if !at.After(now) {
