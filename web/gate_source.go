@@ -29,7 +29,7 @@ func (p *checkpoint) trusts(remoteAddr string) bool {
 // peers remembers who is trusted by the address that net/http gives to all
 // requests of a connection: few proxies ask, on few connections. Where two of
 // them share a place they take turns in it.
-type peers [256]atomic.Pointer[peer]
+type peers [1024]atomic.Pointer[peer]
 
 type peer struct {
 	remoteAddr string
@@ -38,10 +38,11 @@ type peer struct {
 
 func (all *peers) trusted(remoteAddr string, judge func() bool) bool {
 	n := len(remoteAddr)
-	if n < 2 {
+	if n < 3 {
 		return judge()
 	}
-	place := &all[remoteAddr[n-1]+16*remoteAddr[n-2]] // of the port
+	port := int(remoteAddr[n-1]) + 10*int(remoteAddr[n-2]) + 100*int(remoteAddr[n-3])
+	place := &all[port%len(all)]
 	known := place.Load()
 	if known == nil || known.remoteAddr != remoteAddr {
 		known = &peer{remoteAddr, judge()}

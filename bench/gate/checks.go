@@ -174,8 +174,12 @@ func (c cost) each(d time.Duration) float64 { return float64(d) / 1e3 / float64(
 
 // spend adds to c what one turn costs.
 func (b *bench) spend(ctx context.Context, p *process, next func(n uint64) *measure.Request, c *cost) error {
-	if b.perf != "" && p.admin != "" {
-		record := exec.CommandContext(ctx, "perf", "record", "-q", "-g", "-F", "2999", "-o", b.perf, "-p", strconv.Itoa(p.Process.Pid), "sleep", strconv.FormatFloat(b.seconds/float64(b.turns), 'f', 2, 64))
+	if b.perf != "" {
+		file := b.perf
+		if p.admin == "" {
+			file += ".bare"
+		}
+		record := exec.CommandContext(ctx, "perf", "record", "-q", "-g", "-F", "2999", "-o", file, "-p", strconv.Itoa(p.Process.Pid), "sleep", strconv.FormatFloat(b.seconds/float64(b.turns), 'f', 2, 64))
 		if err := record.Start(); err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "parts to measure, separated by commas: checks, memory, revocation, start, growth, latency; all when empty")
 	flag.IntVar(&o.rows, "rows", 1_000_000, "sessions of the grown database; the budget speaks of 10000000")
 	flag.StringVar(&o.row, "row", "", "of the checks, only those whose name contains this")
-	flag.StringVar(&o.perf, "perf", "", "record the server with Linux perf into this file")
+	flag.StringVar(&o.perf, "perf", "", "record the server with Linux perf into this file, and bare Echo into FILE.bare")
 	flag.StringVar(&o.binary, "binary", "", "measure this gatepost instead of building one")
 	flag.Parse()
 	if o.turns = 4; o.perf != "" {
