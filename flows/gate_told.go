@@ -14,11 +14,18 @@ import (
 // than all the rest of a check.
 const assertionReuse = time.Minute
 
+// fresh reports that an assertion issued then is still sent. It goes by the wall
+// clock, as the application's look at it does, and anew where that was set back.
+func fresh(issued, now time.Time) bool {
+	age := now.Round(0).Sub(issued.Round(0))
+	return age >= 0 && age < assertionReuse
+}
+
 // told is what the application at host is told of a person, with an assertion
-// that is sent until then.
+// that was issued then.
 type told struct {
 	host       string
-	until      time.Time
+	issued     time.Time
 	attributes gate.Attributes
 }
 
@@ -26,22 +33,22 @@ type told struct {
 // among them. They are shared: nobody may change them.
 func (g *Gate) Attributes(p *Person, host string) (*gate.Attributes, error) {
 	now := g.Now()
-	if t := p.told.Load(); t != nil && t.host == host && now.Before(t.until) {
+	if t := p.told.Load(); t != nil && t.host == host && fresh(t.issued, now) {
 		return &t.attributes, nil
 	}
 	key := assertionKeyOf(host, p.Identity)
-	token, until, known := g.assertions.get(key, now)
+	token, issued, known := g.assertions.get(key, now)
 	if !known {
 		var err error
 		if token, err = g.Signer.Sign(host, p.Identity, now); err != nil {
 			return nil, err
 		}
-		until = now.Add(assertionReuse)
-		g.assertions.put(key, token, until)
+		issued = now
+		g.assertions.put(key, token, now)
 	}
 	a := p.Identity.Attributes()
 	a[gate.AttributeAssertion] = token
-	t := &told{host, until, a.Packed()}
+	t := &told{host, issued, a.Packed()}
 	p.told.Store(t)
 	return &t.attributes, nil
 }
@@ -64,7 +71,7 @@ type assertions struct {
 // keptAssertion is where one begins, on that count.
 type keptAssertion struct {
 	begins, size int64
-	until        int64 // UnixNano
+	issued       int64 // UnixNano
 }
 
 // assertionKey is a hash of everything that an assertion says but its times, so
@@ -80,7 +87,7 @@ func assertionKeyOf(host string, id gate.Identity) assertionKey {
 	return assertionKey(sum[:])
 }
 
-func (a *assertions) get(key assertionKey, now time.Time) (token string, until time.Time, ok bool) {
+func (a *assertions) get(key assertionKey, now time.Time) (token string, issued time.Time, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	k, ok := a.kept[key]
@@ -88,15 +95,15 @@ func (a *assertions) get(key assertionKey, now time.Time) (token string, until t
 		return "", time.Time{}, false
 	}
 	at := k.begins % assertionsBytes
-	return string(a.ring[at : at+k.size]), time.Unix(0, k.until), true
+	return string(a.ring[at : at+k.size]), time.Unix(0, k.issued), true
 }
 
 // gone is called with mu held.
 func (a *assertions) gone(k keptAssertion, now time.Time) bool {
-	return a.next-k.begins > assertionsBytes || now.UnixNano() >= k.until
+	return a.next-k.begins > assertionsBytes || !fresh(time.Unix(0, k.issued), now)
 }
 
-func (a *assertions) put(key assertionKey, token string, until time.Time) {
+func (a *assertions) put(key assertionKey, token string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ring == nil {
@@ -107,13 +114,12 @@ func (a *assertions) put(key assertionKey, token string, until time.Time) {
 		a.next += left // none is in two pieces
 	}
 	if len(a.kept) >= maxAssertions {
-		now := until.Add(-assertionReuse)
 		maps.DeleteFunc(a.kept, func(_ assertionKey, k keptAssertion) bool { return a.gone(k, now) })
 		if len(a.kept) >= maxAssertions {
 			clear(a.kept)
 		}
 	}
 	copy(a.ring[a.next%assertionsBytes:], token)
-	a.kept[key] = keptAssertion{a.next, size, until.UnixNano()}
+	a.kept[key] = keptAssertion{a.next, size, now.UnixNano()}
 	a.next += size
 }
