@@ -21,6 +21,8 @@ func (l punctual) Accept() (net.Conn, error) {
 	return &punctualConn{Conn: conn, read: deadline{arm: conn.SetReadDeadline}, write: deadline{arm: conn.SetWriteDeadline}}, nil
 }
 
+// A punctualConn is written to by one goroutine at a time, as net/http does: two
+// could mix what they write where the peer takes it slowly.
 type punctualConn struct {
 	net.Conn
 	read, write deadline
