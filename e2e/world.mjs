@@ -36,13 +36,14 @@ export const launch = () => chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 
-// freePorts gives n ports in a row.
+// freePorts gives n ports in a row, below those that systems give to outgoing
+// connections (32768 on).
 export async function freePorts(n) {
   const free = (port) => new Promise((ok) => {
     const s = net.createServer().once('error', () => ok(false)).once('listening', () => s.close(() => ok(true)));
     s.listen(port, '127.0.0.1');
   });
-  for (let port = 20000 + Math.floor(Math.random() * 20000); ; port += n) {
+  for (let port = 12000 + Math.floor(Math.random() * 20000); ; port += n) {
     const all = await Promise.all([...Array(n).keys()].map((i) => free(port + i)));
     if (all.every(Boolean)) return port;
   }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/gatepost/gatepost/e2e/ports"
 	"github.com/gatepost/gatepost/store"
 	"github.com/gatepost/gatepost/store/storetest"
 )
@@ -85,18 +86,14 @@ func TestProbe(t *testing.T) {
 	closed := listener(t, func(net.Conn) {})
 	clear := listener(t, func(conn net.Conn) { io.ReadFull(conn, make([]byte, 8)); conn.Write([]byte("N")) })
 	strange, root := withCertificate(t, "localhost")
-	unused, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unused.Close()
+	unused := ports.FreeAddr()
 	mute := listener(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
 	at := func(address string) string { return "postgres://ada:hunter2@" + address + "/people?sslmode=disable" }
 	for name, tt := range map[string]struct{ url, want string }{
 		"fine":            {real, ""},
 		"no database":     {strings.Replace(real, "/gatepost_", "/nothing_", 1), "has no database nothing_"},
 		"wrong host":      {at("no-such-host.invalid"), "there is no host no-such-host.invalid"},
-		"wrong port":      {at(unused.Addr().String()), "nothing listens at " + unused.Addr().String()},
+		"wrong port":      {at(unused), "nothing listens at " + unused},
 		"no socket":       {"postgres:///people?host=/no/such&user=ada", "there is no socket at /no/such/.s.PGSQL.5432"},
 		"wrong password":  {at(refusing(t, "28P01")), "refuses the role ada or its password"},
 		"not let in":      {at(refusing(t, "28000")), "pg_hba.conf"},

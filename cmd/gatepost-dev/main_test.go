@@ -5,13 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gatepost/gatepost/e2e/ports"
 )
 
 type output struct {
@@ -31,25 +32,6 @@ func (o *output) String() string {
 	return o.Buffer.String()
 }
 
-// freePorts is the first of n ports in a row that are free.
-func freePorts(t *testing.T, n int) int {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "localhost:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if taken, err := listen("localhost", port, n); err == nil {
-			closeAll(taken)
-			return port
-		}
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
 // Everything is there, twice in a row on the same data, and on loopback alone
 // unless it is told otherwise.
 func TestTheWorld(t *testing.T) {
@@ -66,7 +48,7 @@ func TestTheWorld(t *testing.T) {
 		host string
 		warn bool
 	}{{"localhost", false}, {"0.0.0.0", true}} {
-		port := freePorts(t, 4)
+		port := ports.Free(4)
 		ctx, stop := context.WithCancel(t.Context())
 		var out output
 		done := make(chan error, 1)
@@ -94,7 +76,7 @@ func TestTheWorld(t *testing.T) {
 		if err := run(ctx, options{host: tt.host, port: port, dir: dir}, io.Discard); err == nil || !strings.Contains(err.Error(), "-port") {
 			t.Errorf("a second one on the same ports: %v", err)
 		}
-		if err := run(ctx, options{host: tt.host, port: freePorts(t, 4), dir: dir}, io.Discard); err == nil || !strings.Contains(err.Error(), "-dir") {
+		if err := run(ctx, options{host: tt.host, port: ports.Free(4), dir: dir}, io.Discard); err == nil || !strings.Contains(err.Error(), "-dir") {
 			t.Errorf("a second one in the same folder: %v", err)
 		}
 		stop()

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatepost/gatepost/e2e/ports"
 	"github.com/gatepost/gatepost/store/storetest"
 )
 
@@ -111,7 +112,7 @@ type server struct {
 
 func (i image) serve(t *testing.T, url, drain string) *server {
 	t.Helper()
-	s := &server{public: free(t), admin: free(t), exited: make(chan error, 1)}
+	s := &server{public: ports.FreeAddr(), admin: ports.FreeAddr(), exited: make(chan error, 1)}
 	s.Cmd, s.out = i.command(environ(url, "GATEPOST_DATABASE_EXEC_MODE=exec", "GATEPOST_LISTEN="+s.public, "GATEPOST_ADMIN_LISTEN="+s.admin, "GATEPOST_DRAIN="+drain), "serve")
 	if err := s.Start(); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/cmd/internal/app"
+	"github.com/gatepost/gatepost/e2e/ports"
 	"github.com/gatepost/gatepost/flows/mail/devmail"
 	"github.com/gatepost/gatepost/store/storetest"
 )
@@ -60,7 +61,7 @@ func TestKilledBeforeEventsAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mailbox.Stop()
-	listen := free(t)
+	listen := ports.FreeAddr()
 	env := []string{"GATEPOST_AS_COMMAND=1", "PATH=" + os.Getenv("PATH"), "GATEPOST_DEV=true", "GATEPOST_PUBLIC_URL=http://" + listen, "GATEPOST_LISTEN=" + listen,
 		"GATEPOST_ADMIN_LISTEN=", "GATEPOST_DRAIN=0s", "GATEPOST_KEYS=" + app.NewKey(), "DATABASE_URL=" + storetest.URL(t),
 		"GATEPOST_MAIL_HOST=" + mailbox.Addr(), "GATEPOST_MAIL_TLS=none", "GATEPOST_MAIL_FROM=a@example.org",

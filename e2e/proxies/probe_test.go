@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gatepost/gatepost/e2e/ports"
 )
 
 // probe runs gatepost probe through p and returns what it says.
@@ -35,7 +37,7 @@ func TestProbeFindsNothing(t *testing.T) {
 	for _, kind := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			site := the.site()
-			site.Upstream = freeAddr()
+			site.Upstream = ports.FreeAddr()
 			p := the.changed(t, kind, site, func(s string) string { return s })
 			ada := p.browser(t)
 			ada.enter("https://"+appHost+"/x", "1001")
@@ -49,7 +51,7 @@ func TestProbeFindsNothing(t *testing.T) {
 			if out, code := p.probe(t, site.Upstream, "wrong=1"); code != 1 || !strings.Contains(out, "does not sign in") {
 				t.Errorf("%d\n%s", code, out)
 			}
-			if out, code := p.probe(t, freeAddr(), ""); code != 1 || !strings.Contains(out, "let these rules be Gatepost's first") {
+			if out, code := p.probe(t, ports.FreeAddr(), ""); code != 1 || !strings.Contains(out, "let these rules be Gatepost's first") {
 				t.Errorf("%d\n%s", code, out)
 			}
 		})
@@ -108,7 +110,7 @@ func TestProbeFindsWhatIsWeak(t *testing.T) {
 		t.Run(tt.kind+"/"+tt.name, func(t *testing.T) {
 			t.Parallel()
 			site := the.site()
-			site.Upstream = freeAddr()
+			site.Upstream = ports.FreeAddr()
 			replaced := map[string]bool{}
 			p := the.changed(t, tt.kind, site, func(s string) string {
 				for i := 0; i+1 < len(tt.change); i += 2 {

@@ -179,13 +179,3 @@ func (p *process) shownOnFailure(t *testing.T) {
 		}
 	})
 }
-
-// freeAddr is an address on loopback that nobody listens on.
-func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return ""
-	}
-	defer l.Close()
-	return l.Addr().String()
-}

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	config "github.com/gatepost/gatepost/docs/proxies"
+	"github.com/gatepost/gatepost/e2e/ports"
 	"github.com/gatepost/gatepost/providers/devidp"
 	"github.com/gatepost/gatepost/store/devpg"
 )
@@ -195,7 +196,7 @@ func (w *world) configure() error {
 		return err
 	}
 	google := idp.ProviderConfig("google", w.home()+"/callback/google")
-	w.addr = freeAddr()
+	w.addr = ports.FreeAddr()
 	trusted, mode := "127.0.0.1/32", "0660"
 	if w.socket { // proxies are another user
 		w.addr, trusted, mode = "unix:"+filepath.Join(w.dir, "gatepost.sock"), "unix", "0666"
@@ -281,7 +282,7 @@ func (w *world) home() string { return "https://" + w.signIn + "/auth" }
 
 func (w *world) site() config.Site {
 	return config.Site{Hosts: []string{otherApp, appHost, openHost}, Pages: []string{w.signIn, w.other}, BasePath: "/auth", Gatepost: w.addr, Upstream: w.app.addr,
-		Listen: freeAddr(), Certificate: w.pem(), Key: w.pem()}
+		Listen: ports.FreeAddr(), Certificate: w.pem(), Key: w.pem()}
 }
 
 // proxy is the world's own of that kind, started once.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/gatepost/gatepost/e2e/ports"
 )
 
 // Pooled is the DSN of the same database through a PgBouncer in transaction
@@ -35,7 +36,7 @@ func Pooled(t testing.TB, url string, size int, lines ...string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	port := freePort(t)
+	port := ports.Free(1)
 	password := ""
 	if to.Password != "" {
 		password = " password=" + to.Password
@@ -94,13 +95,4 @@ func unprivileged(socket string) *syscall.SysProcAttr {
 		attr.Credential = &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
 	}
 	return attr
-}
-
-func freePort(t testing.TB) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatepost/gatepost/e2e/ports"
 	"github.com/gatepost/gatepost/store/storetest"
 )
 
@@ -18,12 +19,7 @@ import (
 // a replica is told to stop: each is told to hang up, and has the drain's time to
 // go elsewhere.
 func TestStopsWithoutLosingRequests(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
+	address := ports.FreeAddr()
 	c := Default()
 	c.PublicURL, c.Dev, c.Keys, c.Database.URL = "http://"+address, true, []Secret{Secret(NewKey())}, Secret(storetest.URL(t))
 	c.Listen, c.AdminListen, c.Drain = address, "", time.Second

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatepost/gatepost/e2e/ports"
 )
 
 var moment = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ"`)
@@ -82,12 +84,7 @@ func TestDocumentedReceivers(t *testing.T) {
 	spy := newReceiver(t)
 	for language, command := range commands {
 		t.Run(language, func(t *testing.T) {
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			address := listener.Addr().String()
-			listener.Close()
+			address := ports.FreeAddr()
 			out := &syncBuffer{}
 			cmd := exec.Command(command[0], append(command[1:], address)...)
 			cmd.Env, cmd.Stdout, cmd.Stderr = []string{"CRM_SECRET=" + spy.secret, "PATH=" + os.Getenv("PATH")}, out, out

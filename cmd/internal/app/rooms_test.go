@@ -27,8 +27,8 @@ var rooms = map[string][]string{
 	"cmd/internal/app": {"web", "flows", "flows/gate", "flows/locale", "flows/mail", "flows/hooks", "flows/nextauth", "store", "providers"},
 	"cmd/gatepost":     {"cmd/internal/app", "cmd/internal/probe", "store", "docs/proxies"},
 	"cmd/gatepost-dev": {"cmd/internal/app", "store", "store/devpg", "flows/mail/devmail", "providers", "providers/devidp"},
-	"store/devpg":      {}, "store/storetest": {"store", "store/devpg"}, "flows/mail/devmail": {}, "providers/devidp": {"providers"},
-	"docs/proxies": {}, "e2e/proxies": {}, "cmd/internal/probe": {},
+	"store/devpg":      {}, "store/storetest": {"store", "store/devpg", "e2e/ports"}, "flows/mail/devmail": {}, "providers/devidp": {"providers"},
+	"docs/proxies": {}, "e2e/proxies": {}, "e2e/ports": {}, "cmd/internal/probe": {},
 	"bench": {}, "bench/measure": {"store/devpg"}, "bench/gate": {"bench/measure", "flows", "store"}, "bench/nextauth": {"bench/measure", "store"},
 }
 

@@ -23,6 +23,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatepost/gatepost/e2e/ports"
 )
 
 // The configurations that other projects document, with nothing changed but
@@ -122,16 +124,6 @@ func run(t *testing.T, address, program string, args ...string) {
 	}
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // certificate writes one for app.example.org, and gives a client that believes
 // it and finds every host at address.
 func certificate(t *testing.T, dir, address string) *http.Client {
@@ -171,7 +163,7 @@ func clientOf(address string, config *tls.Config) *http.Client {
 // nginx runs the inside of one server block, with values for names in braces.
 func nginx(t *testing.T, server string, values ...string) proxy {
 	t.Helper()
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), ports.FreeAddr()
 	client := certificate(t, dir, address)
 	conf := strings.NewReplacer(append(values, "{dir}", dir, "{listen}", address, "{server}", strings.NewReplacer(values...).Replace(server))...).Replace(`
 daemon off; master_process off; pid {dir}/pid; error_log stderr;
@@ -197,7 +189,7 @@ http {
 // caddy runs one site, whose name is {site}.
 func caddy(t *testing.T, site string, values ...string) proxy {
 	t.Helper()
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), ports.FreeAddr()
 	_, port, _ := net.SplitHostPort(address)
 	conf := "{\n\tadmin off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n}\n" + strings.NewReplacer(append(values, "{site}", "http://app.example.org:"+port)...).Replace(site)
 	if err := os.WriteFile(filepath.Join(dir, "Caddyfile"), []byte(conf), 0o600); err != nil {

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatepost/gatepost/e2e/ports"
 )
 
 // probed runs the probe against url as somebody signed in, but for what change
@@ -47,7 +49,7 @@ func probed(t *testing.T, url, echo string, change func(*prober)) (out string, l
 // address of the machine.
 func TestCleanProxy(t *testing.T) {
 	for _, listen := range []string{"127.0.0.1:0", "[::1]:0"} {
-		echo := freeAddr(t)
+		echo := ports.FreeAddr()
 		p := startProxy(t, echo, listen, nil, "hints")
 		out, leaks, err := probed(t, "http://"+p.Addr().String(), echo, nil)
 		if err != nil || leaks != 0 || strings.Count(out, "ok    ") != 8 || !strings.HasSuffix(out, "no leaks\n") || strings.Contains(out, "note") {
@@ -82,7 +84,7 @@ func TestEachLeakIsFound(t *testing.T) {
 	} {
 		t.Run(tt.weak, func(t *testing.T) {
 			t.Parallel()
-			echo := freeAddr(t)
+			echo := ports.FreeAddr()
 			p := startProxy(t, echo, "127.0.0.1:0", nil, tt.weak)
 			out, leaks, err := probed(t, "http://"+p.Addr().String(), echo, nil)
 			if err != nil || leaks != strings.Count(out, "LEAK") || tt.leaks >= 0 && leaks != tt.leaks || leaks == 0 {
@@ -108,7 +110,7 @@ func TestEachLeakIsFound(t *testing.T) {
 
 // A path that arrives otherwise than it was sent is a note and no leak.
 func TestRewrittenPathIsANote(t *testing.T) {
-	echo := freeAddr(t)
+	echo := ports.FreeAddr()
 	p := startProxy(t, echo, "127.0.0.1:0", nil, "rewrite")
 	out, leaks, err := probed(t, "http://"+p.Addr().String(), echo, func(p *prober) { p.Proxy = "nginx" })
 	if err != nil || leaks != 0 || !strings.Contains(out, "note  path: /gatepost-probe/closed/a//b arrives as /gatepost-probe/closed/a/b") || !strings.Contains(out, "without a slash or path behind it") {
@@ -162,7 +164,7 @@ func TestNothingCanBeTold(t *testing.T) {
 		}, want: []string{"/open answers 404, and"}},
 		"forged":            {serve: fixed("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\narrived\n"), want: []string{"answers 200, and the request does not arrive here"}},
 		"not signed in":     {change: func(p *prober) { p.Headers = []string{"Cookie: session=wrong"} }, want: []string{"/gatepost-probe/closed answers 302", "--header does not sign in", "path: /gatepost-probe, allow: signed-in"}},
-		"nobody there":      {change: func(p *prober) { p.Connect = freeAddr(t) }, want: []string{"connection refused\ndoes the proxy run there"}},
+		"nobody there":      {change: func(p *prober) { p.Connect = ports.FreeAddr() }, want: []string{"connection refused\ndoes the proxy run there"}},
 		"unknown":           {change: func(p *prober) { p.URL = "http://nowhere.invalid" }, want: []string{"nowhere.invalid cannot be reached", "is the name spelt right"}},
 		"no TLS":            {serve: func(c net.Conn) { io.WriteString(c, "HTTP/1.0 400 Bad Request\r\n\r\n"); io.Copy(io.Discard, c) }, change: func(p *prober) { p.URL = strings.Replace(p.URL, "http:", "https:", 1) }, want: []string{"first record does not look like a TLS handshake\nno TLS is spoken there"}},
 		"no handshake":      {serve: func(c net.Conn) { io.Copy(io.Discard, c) }, change: func(p *prober) { impatient(p); p.URL = strings.Replace(p.URL, "http:", "https:", 1) }, want: []string{"does a firewall let us through?"}},
@@ -181,7 +183,7 @@ func TestNothingCanBeTold(t *testing.T) {
 		"the echo's address": {change: func(p *prober) { p.Listen = strings.TrimPrefix(p.URL, "http://") }, want: []string{"address already in use\nThe application's part"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			echo := freeAddr(t)
+			echo := ports.FreeAddr()
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
@@ -232,7 +234,7 @@ func secure(cert tls.Certificate) func(net.Conn) {
 // A proxy that stops answering in the middle is not one that refuses everything.
 func TestLimitedProxy(t *testing.T) {
 	for _, limit := range []int64{2, 10, 40, 100, 150} {
-		echo := freeAddr(t)
+		echo := ports.FreeAddr()
 		p := startProxy(t, echo, "127.0.0.1:0", nil, "identity")
 		p.limit = limit
 		out, _, err := probed(t, "http://"+p.Addr().String(), echo, nil)
@@ -245,7 +247,7 @@ func TestLimitedProxy(t *testing.T) {
 // By TLS, under the name in the certificate and at another address.
 func TestProbeByTLS(t *testing.T) {
 	cert, file := certificate(t, "app.example.com")
-	echo := freeAddr(t)
+	echo := ports.FreeAddr()
 	p := startProxy(t, echo, "127.0.0.1:0", &cert)
 	out, leaks, err := probed(t, "https://app.example.com", echo, func(o *prober) { o.Connect, o.CAFile = p.Addr().String(), file })
 	if err != nil || leaks != 0 || !strings.Contains(out, "no leaks") {

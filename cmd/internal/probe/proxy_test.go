@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/textproto"
@@ -190,20 +189,4 @@ func (p *proxy) drops(name string) bool {
 	}
 	return lower == "forwarded" || slices.ContainsFunc([]string{"remote-", "x-auth-request-", "x-gatepost-", "x-original-", "x-forwarded-", "x-rewrite-"},
 		func(prefix string) bool { return strings.HasPrefix(lower, prefix) })
-}
-
-// freeAddr is an address on loopback that nobody listens on, and no connection
-// is given as its own end: systems take those from 32768 on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
-		if err != nil {
-			continue
-		}
-		l.Close()
-		return l.Addr().String()
-	}
-	t.Fatal("no free port")
-	return ""
 }
