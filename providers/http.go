@@ -19,6 +19,7 @@ import (
 const (
 	connectTimeout = 5 * time.Second
 	requestTimeout = 10 * time.Second
+	idleTimeout    = 4 * time.Second // Node and Apache hang up after 5, even on a request for tokens that is on its way
 	callbackTime   = 15 * time.Second
 	maxAnswer      = 1 << 20
 	maxMetadata    = 256 << 10
@@ -48,7 +49,7 @@ func newHTTPClient(private bool, caFile string) (*http.Client, error) {
 			ResponseHeaderTimeout:  requestTimeout,
 			MaxResponseHeaderBytes: 64 << 10,
 			MaxIdleConnsPerHost:    4,
-			IdleConnTimeout:        30 * time.Second,
+			IdleConnTimeout:        idleTimeout,
 			ForceAttemptHTTP2:      true,
 		}},
 	}, nil

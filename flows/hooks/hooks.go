@@ -29,6 +29,7 @@ import (
 const (
 	AskTimeout  = 2 * time.Second  // somebody waits for the answer
 	TellTimeout = 10 * time.Second // nobody does
+	idleTimeout = 4 * time.Second  // Node and Apache hang up after 5, even on a message that is on its way
 	maxAnswer   = 16 << 10
 	maxDrained  = 4 << 10 // of an answer that nobody reads, so that its connection is used again
 )
@@ -129,7 +130,7 @@ func newHTTPClient(clear bool) *http.Client {
 			MaxResponseHeaderBytes: 64 << 10,
 			MaxIdleConnsPerHost:    8,
 			MaxConnsPerHost:        64,
-			IdleConnTimeout:        30 * time.Second,
+			IdleConnTimeout:        idleTimeout,
 			ForceAttemptHTTP2:      true,
 		},
 	}

@@ -153,6 +153,34 @@ func TestClearTextStaysOnThisMachine(t *testing.T) {
 	}
 }
 
+// A kept connection is ended before the other side would: Node and Apache hang
+// up after 5 s, and what is on its way then is lost.
+func TestKeptConnections(t *testing.T) {
+	t.Parallel()
+	var idle time.Time
+	over := make(chan time.Duration, 1)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateIdle:
+			idle = time.Now()
+		case http.StateClosed:
+			over <- time.Since(idle)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	client := newHTTPClient(true)
+	resp, err := client.Post(srv.URL, "text/plain", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if kept := <-over; kept < time.Second || kept > 5*time.Second {
+		t.Errorf("kept for %v", kept)
+	}
+}
+
 // Each attempt has the same id and a time of its own, and the signature is over
 // what arrives.
 func TestRequest(t *testing.T) {
