@@ -183,7 +183,7 @@ func autheliaHost(domains, expressions []string, host string, id gate.Identity) 
 
 func autheliaMatches(expressions []string, text string, id gate.Identity) (fits, personal bool) {
 	for _, e := range expressions {
-		re := regexp.MustCompile(e)
+		re := compiled(e)
 		found := re.FindStringSubmatch(text)
 		if found == nil {
 			continue
@@ -194,6 +194,15 @@ func autheliaMatches(expressions []string, text string, id gate.Identity) (fits,
 		}
 	}
 	return false, false
+}
+
+var expressions = map[string]*regexp.Regexp{}
+
+func compiled(expression string) *regexp.Regexp {
+	if expressions[expression] == nil {
+		expressions[expression] = regexp.MustCompile(expression)
+	}
+	return expressions[expression]
 }
 
 func autheliaNetwork(c Config, networks []string, client netip.Addr) bool {
@@ -226,7 +235,7 @@ func autheliaQuery(lists [][]struct{ Operator, Key, Value string }, raw string) 
 			case "absent":
 				all = all && !present
 			case "pattern", "not pattern":
-				all = all && regexp.MustCompile(q.Value).MatchString(value) == (q.Operator == "pattern")
+				all = all && compiled(q.Value).MatchString(value) == (q.Operator == "pattern")
 			default:
 				all = all && (value == q.Value) == (q.Operator != "not equal")
 			}
