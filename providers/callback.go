@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // Complete turns the provider's answer cb into an identity. It checks that the
@@ -93,7 +95,17 @@ func domainAllowed(domains []string, p Profile) bool {
 		return true
 	}
 	at := strings.LastIndex(p.Email, "@")
-	return p.MayLink && at >= 0 && slices.ContainsFunc(domains, func(d string) bool { return d != "" && strings.EqualFold(d, p.Email[at+1:]) })
+	return p.MayLink && at >= 0 && slices.ContainsFunc(domains, func(d string) bool { return d != "" && inASCII(d) == inASCII(p.Email[at+1:]) })
+}
+
+// inASCII writes a domain in lower case and A-labels. What IDNA would map to it,
+// such as full-width letters, stays as it is: mail to that goes elsewhere.
+func inASCII(domain string) string {
+	domain = strings.ToLower(domain)
+	if ascii, err := idna.Registration.ToASCII(domain); err == nil {
+		return ascii
+	}
+	return domain
 }
 
 // checkRequest decides whether cb is an answer to r, of this browser and client.
