@@ -73,6 +73,7 @@ func TestDecide(t *testing.T) {
 			{Host: []string{"*.wild.example.org"}, Allow: anyOf("@*.example.org", "provider:google")},
 			{Host: []string{"{user}.own.example.org", "{group}.team.example.org"}, Allow: atom("signed-in")},
 			{Host: []string{`~(?P<group>[a-z]+)\.re\.example\.org`}, Allow: atom("signed-in")},
+			{Host: []string{`~(CAPS|Mixed)\.example\.org`}, Allow: atom("public")},
 		},
 	})
 	for _, tt := range []struct {
@@ -84,6 +85,8 @@ func TestDecide(t *testing.T) {
 		{"GET https://open.example.org/x", "", nobody, Allow, 1},
 		{"GET https://OPEN.example.org.:8443/x", "", nobody, Allow, 1},
 		{"GET https://notopen.example.org/x", "", nobody, Deny, 0},
+		{"GET https://caps.example.org/x", "", nobody, Allow, 15},
+		{"GET https://MIXED.example.org/x", "", nobody, Allow, 15},
 		{"GET https://open.example.org.evil.example/x", "", ada, Deny, 0},
 		{"GET https://app.example.org/health", "", nobody, Allow, 2},
 		{"HEAD https://app.example.org/health/deep", "", nobody, Allow, 2},
@@ -324,6 +327,14 @@ func TestCompileRefuses(t *testing.T) {
 		{"group name with a comma", Policy{Groups: map[string][]Who{"a,b": {{Atom: "signed-in"}}}}, "groups.a,b"},
 		{"behind a rule for all", Policy{Rules: []Rule{{Allow: all}, {Host: []string{"a.example.org"}, Allow: all}}}, "rules[1]"},
 		{"behind its prefix", Policy{Rules: []Rule{{Host: []string{"*.example.org"}, Path: []string{"/a"}, Allow: all}, {Host: []string{"x.example.org"}, Path: []string{"/a/b"}, Method: []string{"GET"}, Allow: all}}}, "rules[1]"},
+		{"path expression without slash", Policy{Rules: []Rule{{Path: []string{"~admin/.*"}, Allow: all}}}, "rules[0].path[0]"},
+		{"path expression that is not anchored", Policy{Rules: []Rule{{Path: []string{`~(?i)\.(php|cgi)$`}, Allow: all}}}, "rules[0].path[0]"},
+		{"path expression of alternatives", Policy{Rules: []Rule{{Path: []string{"~^(admin|api)?"}, Allow: all}}}, "rules[0].path[0]"},
+		{"empty path expression", Policy{Rules: []Rule{{Path: []string{"~"}, Allow: all}}}, "rules[0].path[0]"},
+		{"host expression that is not anchored", Policy{Rules: []Rule{{Host: []string{`~\.example\.org`}, Allow: all}}}, "rules[0].host[0]"},
+		{"expression that ends the one around it", Policy{Rules: []Rule{{Path: []string{"~/a)|(?:.*"}, Allow: all}}}, "rules[0].path[0]"},
+		{"expression that swallows the one around it", Policy{Rules: []Rule{{Path: []string{`~/a\Q`}, Allow: all}}}, "rules[0].path[0]"},
+		{"nothing hidden by a mistake", Policy{Rules: []Rule{{Host: []string{"a.example.org:8080"}, Allow: all}, {Host: []string{"b.example.org"}, Allow: all}}}, "rules[0].host[0]"},
 		{"query without key", Policy{Rules: []Rule{{Query: []Query{{Value: "1"}}, Allow: all}}}, "rules[0].query[0]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -340,6 +351,7 @@ func TestCompileRefuses(t *testing.T) {
 		{Host: []string{"d.example.org"}, Method: []string{"GET"}, Allow: all}, {Host: []string{"d.example.org"}, Allow: all},
 		{Host: []string{"e.example.org"}, Network: []string{"10.0.0.0/8"}, Allow: all}, {Host: []string{"e.example.org"}, Allow: all},
 		{Host: []string{"*.f.example.org"}, Allow: all}, {Host: []string{"f.example.org"}, Allow: all},
+		{Host: []string{`~^(?:.*\.)?g\.example\.org$`, `~\w+\.g\.example\.org`}, Path: []string{`~.*\.php`, "~^/a$", "~(?s).", "~(x|/y)", "~[^a]+", "~()/?"}, Allow: all},
 	}}); len(mistakes) != 0 {
 		t.Errorf("rules that can match: %v", mistakes)
 	}

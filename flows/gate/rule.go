@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 )
@@ -105,14 +106,17 @@ func Compile(p Policy) (*Rules, []Mistake) {
 	}
 	rules := &Rules{groups: c.compileGroups(p.Groups)}
 	rules.names = slices.Sorted(maps.Keys(rules.groups))
+	wrong := make([]bool, len(p.Rules)) // what such a rule hides is not known
 	for i, r := range p.Rules {
+		before := len(c.mistakes)
 		rules.rules = append(rules.rules, c.compileRule(fmt.Sprintf("rules[%d]", i), r))
+		wrong[i] = len(c.mistakes) > before
 	}
 	rules.last = c.compileDefault(p.Default)
 	rules.tokens = c.compileWho("access_tokens.allow", p.Tokens)
 	for i, later := range rules.rules {
 		for j, earlier := range rules.rules[:i] {
-			if earlier.hides(later) {
+			if !wrong[j] && earlier.hides(later) {
 				c.wrong(fmt.Sprintf("rules[%d]", i), fmt.Errorf("can never match: rule %d stands before it and takes all its requests", j+1))
 				break
 			}
@@ -205,7 +209,7 @@ func (c *compiler) compileRule(key string, r Rule) rule {
 	}
 	for i, text := range r.Method {
 		if !upperCase(text) {
-			c.wrong(fmt.Sprintf("%s.method[%d]", key, i), fmt.Errorf("%q: methods are written in upper case", text))
+			c.wrong(fmt.Sprintf("%s.method[%d]", key, i), fmt.Errorf("%q: want a method in upper case, as in GET; several are a list", text))
 		}
 	}
 	for i, text := range r.Network {
@@ -255,17 +259,14 @@ func (c *compiler) compileWho(key string, w *Who) *people {
 }
 
 func compileHost(text string) (host, error) {
-	bad := fmt.Errorf("%q: want a host such as app.example.org, *.example.org, * for any, or ~ and a regular expression", text)
+	bad := fmt.Errorf("%q: want a host without scheme and port, such as app.example.org, *.example.org, * for any, or ~ and a regular expression", text)
 	marked := strings.Contains(text, "{user}") || strings.Contains(text, "{group}")
 	switch {
 	case text == "*":
 		return host{}, nil
 	case strings.HasPrefix(text, "~"):
-		re, err := regexp.Compile(`\A(?:` + text[1:] + `)\z`)
-		if err != nil {
-			return host{}, fmt.Errorf("%q: %v", text, err)
-		}
-		return host{regex: re}, nil
+		re, err := compileWhole(text, "i", hostBegins, "a host, which begins with a letter or a digit")
+		return host{regex: re}, err
 	case marked:
 		// A label of letters and digits in its place must make a host.
 		probe := strings.NewReplacer("{user}", "1", "{group}", "g").Replace(text)
@@ -288,17 +289,64 @@ func compileHost(text string) (host, error) {
 func compilePath(text string) (pathPattern, error) {
 	switch {
 	case strings.HasPrefix(text, "~"):
-		re, err := regexp.Compile(`\A(?:` + text[1:] + `)\z`)
+		re, err := compileWhole(text, "", "/", "a path, which begins with a slash")
 		if err != nil {
-			return pathPattern{}, fmt.Errorf("%q: %v", text, err)
+			return pathPattern{}, err
 		}
-		return pathPattern{regex: re, foldedR: regexp.MustCompile(`(?i)\A(?:` + text[1:] + `)\z`)}, nil
+		return pathPattern{regex: re, foldedR: regexp.MustCompile(`(?i)` + re.String())}, nil
 	case strings.HasPrefix(text, "=/"):
 		return pathPattern{exact: text[1:]}, validPattern(text, text[1:])
 	case strings.HasPrefix(text, "/"):
 		return pathPattern{prefix: strings.TrimRight(text, "/")}, validPattern(text, text)
 	}
 	return pathPattern{}, fmt.Errorf("%q: want a prefix such as /admin, an exact path such as =/admin, or ~ and a regular expression", text)
+}
+
+// hostBegins are the bytes that the first of a host may be, as canonicalHost has
+// them.
+const hostBegins = "abcdefghijklmnopqrstuvwxyz0123456789-_["
+
+// compileWhole compiles the expression behind the ~ of text for a whole value, with
+// flags as in (?i). One that fits no first byte that values of the kind have, as
+// ~\.php for a path, would never match, and leave what it closes to the rules
+// behind it.
+func compileWhole(text, flags, begins, kind string) (*regexp.Regexp, error) {
+	// By itself first: it has to be whole before there is anything around it, and
+	// the error is about what the operator wrote.
+	parsed, err := syntax.Parse(text[1:], syntax.Perl|syntax.FoldCase)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %v", text, err)
+	}
+	prog, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return nil, fmt.Errorf("%q: %v", text, err)
+	}
+	if !canBegin(prog, uint32(prog.Start), begins, map[uint32]bool{}) {
+		return nil, fmt.Errorf("%q: can never match the whole of %s; write .* in front for whatever comes before", text, kind)
+	}
+	re, err := regexp.Compile(`\A(?` + flags + `:` + text[1:] + `)\z`)
+	if err != nil {
+		return nil, fmt.Errorf("%q: cannot stand within another expression: %v", text, err)
+	}
+	return re, nil
+}
+
+// canBegin reports whether what matches prog from pc on may begin with one of
+// begins.
+func canBegin(prog *syntax.Prog, pc uint32, begins string, seen map[uint32]bool) bool {
+	if seen[pc] {
+		return false
+	}
+	seen[pc] = true
+	switch i := &prog.Inst[pc]; i.Op {
+	case syntax.InstAlt, syntax.InstAltMatch:
+		return canBegin(prog, i.Out, begins, seen) || canBegin(prog, i.Arg, begins, seen)
+	case syntax.InstCapture, syntax.InstEmptyWidth, syntax.InstNop:
+		return canBegin(prog, i.Out, begins, seen)
+	case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
+		return strings.ContainsFunc(begins, i.MatchRune)
+	}
+	return false // the end, where nothing was matched, or a failure
 }
 
 // validPattern refuses what no request's path is compared with as it is written.
