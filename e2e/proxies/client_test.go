@@ -80,7 +80,8 @@ func (p *proxy) dial(sni string) (*tls.Conn, error) {
 		return nil, err
 	}
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
-	return tls.Client(conn, &tls.Config{RootCAs: p.world.roots, ServerName: or(sni, appHost)}), nil
+	name, _, _ := strings.Cut(or(sni, appHost), ":")
+	return tls.Client(conn, &tls.Config{RootCAs: p.world.roots, ServerName: name}), nil
 }
 
 // try sends r; a connection that is cut is an error.
@@ -165,7 +166,7 @@ func (p *proxy) socket(t *testing.T, r request) answer {
 func (p *proxy) transport() *http.Transport {
 	return &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: p.world.roots},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if strings.HasSuffix(addr, ".example.org:443") || strings.HasSuffix(addr, ".example.net:443") {
+			if host, _, _ := strings.Cut(addr, ":"); strings.HasSuffix(host, ".example.org") || strings.HasSuffix(host, ".example.net") {
 				addr = p.addr
 			}
 			return dialer.DialContext(ctx, network, addr)
@@ -243,7 +244,7 @@ func (b *browser) enter(back, person string) (answer, *url.URL) {
 	a, location := b.do("POST", b.home+"/signin/google", url.Values{"csrfToken": {b.csrf()}, "callbackUrl": {back}})
 	for range 6 {
 		switch {
-		case location == nil || location.Host == appHost && !strings.HasPrefix(location.Path, "/auth/"):
+		case location == nil || location.Hostname() == appHost && !strings.HasPrefix(location.Path, "/auth/"):
 			return a, location
 		case strings.HasPrefix(location.Host, "127.0.0.1"): // the provider's page
 			a, location = b.do("POST", location.String(), url.Values{"person": {person}})

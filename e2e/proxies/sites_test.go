@@ -15,10 +15,11 @@ import (
 func (p *proxy) handsOver(t *testing.T) {
 	t.Helper()
 	b := p.browser(t)
-	if a := b.signIn("https://"+appHost+"/x", "1001"); a.app == nil {
+	appHost, otherApp := appHost+p.world.port(), otherApp+p.world.port()
+	if a := b.signIn("https://"+appHost+"/x", "1001"); a.app == nil || a.app.Host != appHost {
 		t.Fatalf("%s: came back to %d %s", appHost, a.status, a.body)
 	}
-	const target = "https://" + otherApp + "/dashboard?tab=1&q=a%2Fb"
+	target := "https://" + otherApp + "/dashboard?tab=1&q=a%2Fb"
 	a, location := b.do("GET", target, nil)
 	if want := "https://" + p.world.other + "/auth/handover?to=" + url.QueryEscape(target); location == nil || location.String() != want {
 		t.Fatalf("%s leads to %v, want %s: %d %s", target, location, want, a.status, a.body)
@@ -87,6 +88,28 @@ func TestUnderPathsOfSeveralRootDomains(t *testing.T) {
 			if a := p.send(t, request{target: "/auth/signin", host: otherApp, sni: otherApp}); a.header.Get("Location") != w.home()+"/signin" {
 				t.Errorf("%s/auth/signin: %d to %q", otherApp, a.status, a.header.Get("Location"))
 			}
+		})
+	}
+}
+
+// Where browsers see a port, nobody gets lost without it: neither on the way back
+// to an application, nor between root domains, nor do applications that write
+// their own address.
+func TestOnAnotherPort(t *testing.T) {
+	w, err := newWorld(filepath.Join(the.dir, "port"), authHost+":8443", otherAuth+":8443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.stop)
+	for _, kind := range kinds() {
+		t.Run(kind, func(t *testing.T) {
+			p := w.proxy(t, kind)
+			p.handsOver(t)
+			a := p.send(t, request{target: "/open", host: appHost + ":8443"})
+			if a.app == nil || a.app.Host != appHost+":8443" || a.app.Header.Get("X-Forwarded-Host") != appHost+":8443" {
+				t.Errorf("the application was told %+v", a.app)
+			}
+			p.noChecks(t, authHost+":8443")
 		})
 	}
 }

@@ -49,8 +49,8 @@ const (
 // world is everything around the proxies.
 type world struct {
 	dir      string
-	signIn   string // host of the sign-in pages
-	other    string // host of the pages on example.net
+	signIn   string // host of the sign-in pages, with the port that browsers see
+	other    string // that of the pages on example.net, on the same port
 	socket   bool   // Gatepost listens on one
 	postgres *devpg.Server
 	app      *app
@@ -280,8 +280,18 @@ func kinds() []string {
 // home is the address of the sign-in pages.
 func (w *world) home() string { return "https://" + w.signIn + "/auth" }
 
+// port is ":8443" where browsers see one.
+func (w *world) port() string { return w.signIn[len(w.pages()[0]):] }
+
+// pages are the hosts of the pages, without port.
+func (w *world) pages() []string {
+	signIn, _, _ := strings.Cut(w.signIn, ":")
+	other, _, _ := strings.Cut(w.other, ":")
+	return []string{signIn, other}
+}
+
 func (w *world) site() config.Site {
-	return config.Site{Hosts: []string{otherApp, appHost, openHost}, Pages: []string{w.signIn, w.other}, BasePath: "/auth", Gatepost: w.addr, Upstream: w.app.addr,
+	return config.Site{Hosts: []string{otherApp, appHost, openHost}, Pages: w.pages(), BasePath: "/auth", Gatepost: w.addr, Upstream: w.app.addr,
 		Listen: ports.FreeAddr(), Certificate: w.pem(), Key: w.pem()}
 }
 

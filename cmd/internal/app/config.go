@@ -343,6 +343,14 @@ func Load(path string, environ []string) (Config, error) {
 	referred := c.resolveSecrets(env, m)
 	c.checkNames(env, referred, m)
 	c.PublicURL = canonicalURL(c.PublicURL)
+	for i, site := range c.Cookie.Sites {
+		c.Cookie.Sites[i].URL = canonicalURL(site.URL)
+	}
+	for _, origins := range [][]string{c.ReturnTo, c.FormOrigins} {
+		for i, origin := range origins {
+			origins[i] = canonicalURL(origin)
+		}
+	}
 	c.validate(m)
 	return c, m.err()
 }

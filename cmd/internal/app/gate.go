@@ -165,18 +165,40 @@ func (c Config) gate(sessions *flows.Sessions, keys flows.Keys) (*flows.Gate, er
 }
 
 // returnTo are the origins that a sign-in may lead to: the listed ones and the
-// hosts that the gate stands before.
+// hosts that the gate stands before, on the port of https and on that of the pages.
+// One proxy serves both.
 func (c Config) returnTo() []string {
 	origins := slices.Clone(c.ReturnTo)
 	for _, r := range c.Gate.Rules {
 		for _, host := range r.Host {
-			if host != "*" && !strings.ContainsAny(host, "~{") {
-				origins = append(origins, "https://"+host)
+			if host == "*" || strings.ContainsAny(host, "~{") {
+				continue
+			}
+			origins = append(origins, "https://"+host)
+			if port := c.pagesPort(strings.ToLower(host)); port != "" {
+				origins = append(origins, "https://"+host+":"+port)
 			}
 		}
 	}
 	slices.Sort(origins)
 	return slices.Compact(origins)
+}
+
+// pagesPort is the port of the pages that the visitors of host sign in by, "" for
+// that of https.
+func (c Config) pagesPort(host string) string {
+	pages := c.PublicURL
+	for _, s := range c.Cookie.Sites {
+		domain := strings.TrimPrefix(s.Domain, ".")
+		if bare := strings.TrimPrefix(host, "*."); bare == domain || strings.HasSuffix(bare, "."+domain) {
+			pages = s.URL
+		}
+	}
+	u, err := url.Parse(pages)
+	if err != nil || u.Scheme != "https" || u.Port() == "443" {
+		return ""
+	}
+	return u.Port()
 }
 
 // GateHosts are the hosts behind the gate that a proxy can be told by name. One

@@ -358,6 +358,41 @@ func TestGateHosts(t *testing.T) {
 	}
 }
 
+// A sign-in leads back to a host behind the gate on the port of the pages that
+// its visitors sign in by, too: one proxy serves both.
+func TestGateReturnsToThePagesPort(t *testing.T) {
+	c, err := loadText(t, `
+public_url: https://Auth.example.org:8443
+cookie:
+  domain: example.org
+  sites:
+  - {url: "https://AUTH.example.net:9443/", domain: example.net}
+  - {url: "https://auth.example.com:443", domain: example.com}
+return_to: ["https://Other.example.org:443/", "https://*.example.org:444"]
+keys: [`+NewKey()+`]
+database: {url: postgres://localhost/x}
+trusted_proxies: [127.0.0.1/32]
+gate:
+  rules:
+  - {host: [App.example.org, "*.example.net", example.net, app.example.com, "~x[.]example[.]org", "{group}.example.org"], allow: signed-in}
+  - {host: [notexample.net, "*"], allow: public}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "https://*.example.net https://*.example.net:9443 https://*.example.org:444 https://App.example.org https://App.example.org:8443 https://app.example.com " +
+		"https://example.net https://example.net:9443 https://notexample.net https://notexample.net:8443 https://other.example.org"
+	if got := strings.Join(c.returnTo(), " "); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if a, b := c.Cookie.Sites[0].URL, c.Cookie.Sites[1].URL; a != "https://auth.example.net:9443" || b != "https://auth.example.com" {
+		t.Errorf("sites at %s and %s, which no browser writes so", a, b)
+	}
+	if c.PublicURL = "https://auth.example.org"; c.pagesPort("app.example.org") != "" || c.pagesPort("") != "" {
+		t.Error("another port than https's own")
+	}
+}
+
 func TestPageHosts(t *testing.T) {
 	c := Config{PublicURL: "https://Auth.example.org:8443"}
 	c.Cookie.Sites = []SiteConfig{{URL: "https://auth.example.net"}, {URL: "https://AUTH.example.com"}}
