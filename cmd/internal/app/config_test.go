@@ -115,7 +115,7 @@ func TestMistakes(t *testing.T) {
 		{"unknown key of a document", good + "providers:\n  - id: forum\n    type: oauth2\n    override:\n      map: {id: id}\n      scope_seperator: ','\n", `c.yaml:9:7: unknown key "scope_seperator"`},
 		{"unknown key inside a document", good + "providers:\n  - id: forum\n    type: oauth2\n    override:\n      active: {pth: x}\n", `c.yaml:8:16: unknown key "pth"; did you mean "path"?`},
 		{"path in public_url", strings.Replace(good, "example.org", "example.org/x", 1), "belong into base_path"},
-		{"site at public_url", good + "cookie: {domain: example.org, sites: [{url: \"https://AUTH.example.org:8443\", domain: example.org}]}\n", "c.yaml:4:45: cookie.sites[0].url: AUTH.example.org is named by public_url or another site"},
+		{"site at public_url", good + "cookie: {domain: example.org, sites: [{url: \"https://AUTH.example.org:8443\", domain: example.org}]}\n", "c.yaml:4:45: cookie.sites[0].url: auth.example.org is named by public_url or another site"},
 		{"two sites at one host", good + "cookie: {domain: example.org, sites: [{url: \"https://a.example.net\", domain: example.net}, {url: \"https://a.example.net\", domain: example.net}]}\n", "cookie.sites[1].url: a.example.net is named by public_url or another site"},
 		{"public suffix", good + "cookie: {domain: co.uk}\n", "c.yaml:4:18: cookie.domain: \"co.uk\" is a public suffix"},
 		{"foreign domain", good + "cookie: {domain: example.com}\n", "not inside"},
