@@ -75,7 +75,8 @@ func (r ReturnTo) Resolve(raw string) string {
 	if len(raw) > maxReturnTo || hasHostileByte(raw) {
 		return r.Default()
 	}
-	u, err := url.Parse(raw)
+	address, fragment, _ := strings.Cut(raw, "#")
+	u, err := url.Parse(address)
 	if err != nil || u.Opaque != "" || u.User != nil {
 		return r.Default()
 	}
@@ -90,7 +91,7 @@ func (r ReturnTo) Resolve(raw string) string {
 	default:
 		return r.Default()
 	}
-	out := r.write(scheme, host, u)
+	out := r.write(scheme, host, u, fragment)
 	if len(out) > maxReturnTo { // what it holds was escaped
 		return r.Default()
 	}
@@ -155,20 +156,25 @@ func (r ReturnTo) allows(u *url.URL) bool {
 	return false
 }
 
-// write serialises scheme, host and the path, query and fragment of u. A path
-// that another parser could read as leaving the origin or the folder becomes /.
-func (r ReturnTo) write(scheme, host string, u *url.URL) string {
+// write serialises scheme, host and the path and query of u, and the fragment. A
+// path that another parser could read as leaving the origin or the folder
+// becomes /.
+func (r ReturnTo) write(scheme, host string, u *url.URL, fragment string) string {
 	out := url.URL{Scheme: scheme, Host: host, Path: "/"}
-	if r.bare && u.Path == "" && u.RawQuery == "" && u.Fragment == "" {
+	if r.bare && u.Path == "" && u.RawQuery == "" && fragment == "" {
 		out.Path = ""
 	}
 	if u.Path != "" && safePath(u.EscapedPath()) {
 		out.Path, out.RawPath = u.Path, u.EscapedPath()
 	}
-	if u.Path == "" || out.RawPath != "" {
-		out.RawQuery, out.Fragment, out.RawFragment = safeQuery(u.RawQuery), u.Fragment, u.RawFragment
+	if u.Path != "" && out.RawPath == "" {
+		return out.String()
 	}
-	return out.String()
+	out.RawQuery = safeQuery(u.RawQuery)
+	if fragment == "" {
+		return out.String()
+	}
+	return out.String() + "#" + safeFragment(fragment)
 }
 
 // safePath reports whether the path stays what it is in the hands of whoever
@@ -219,3 +225,19 @@ func decodeOnce(s string) string {
 // safeQuery keeps the query's bytes (they are printable ASCII by now) but for
 // those that would end it.
 func safeQuery(raw string) string { return strings.ReplaceAll(raw, "#", "%23") }
+
+// safeFragment keeps the fragment's bytes, which the page's script reads as they
+// are, but for percent signs that escape nothing: url.Parse refuses those.
+func safeFragment(raw string) string {
+	var b strings.Builder
+	for i := range len(raw) {
+		b.WriteByte(raw[i])
+		if raw[i] != '%' {
+			continue
+		}
+		if _, err := url.PathUnescape(raw[i:min(i+3, len(raw))]); err != nil {
+			b.WriteString("25")
+		}
+	}
+	return b.String()
+}

@@ -40,6 +40,9 @@ func TestReturnToResolve(t *testing.T) {
 		"/p/%2e%2ecd/...":                      "https://auth.example.org/p/%2e%2ecd/...",
 		"https://app.example.net/r/a%2Fb?x#/y": "https://app.example.net/r/a%2Fb?x#/y",
 		"https://app.example.net?q=1#a%2Fb":    "https://app.example.net/?q=1#a%2Fb",
+		`/x#/y?a={"b":[1]}|c^d#e`:              `https://auth.example.org/x#/y?a={"b":[1]}|c^d#e`,
+		"/x#50%":                               "https://auth.example.org/x#50%25",
+		"/x#%zz%4":                             "https://auth.example.org/x#%25zz%254",
 	} {
 		if got := r.Resolve(in); got != want {
 			t.Errorf("Resolve(%q) = %q, want %q", in, got, want)
@@ -96,7 +99,7 @@ var hostileTargets = []string{
 
 // R-1, R-6: wherever a browser takes the answer, it stays on an allowed origin.
 func FuzzReturnTo(f *testing.F) {
-	for _, s := range append(hostileTargets, "/a/b%2Fc", "/x%25y", "/a//b", "/a/%252e", "https://app.example.net/a%2525#%2F") {
+	for _, s := range append(hostileTargets, "/a/b%2Fc", "/x%25y", "/a//b", "/a/%252e", "https://app.example.net/a%2525#%2F", "/a#%{#%2") {
 		f.Add(s)
 	}
 	r := newTestReturnTo(f)
