@@ -18,7 +18,7 @@ import (
 
 const (
 	maxBody    = 64 << 10
-	maxCookies = 100
+	maxCookies = 200 // browsers keep up to 180 of one site, whoever set them
 )
 
 // harden wraps every answer, also those that no route gives: the headers, the
