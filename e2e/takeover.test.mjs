@@ -211,7 +211,7 @@ test('who signs in at one is known at the other', async () => {
 });
 
 // targets are addresses that a site of this origin may want to return to.
-const targets = ['/', '/x?a=1&b=<2>#c', '/a/b/', '/a//b', '/x%25y', '/x?next=%2Fa%26b', '/x?q=a+b&r=%20', "/it's(1)!*~", '/a;b=c,d@e:f', '/x?a[]=1&{b}|^`', '/x#/route?y=1', '/a%20b', '/x?y=?z', '/x?%', 'http://other.test/'];
+const targets = ['/', '/x?a=1&b=<2>#c', '/a/b/', '/a//b', '/x%25y', '/x?next=%2Fa%26b', '/x?q=a+b&r=%20', "/it's(1)!*~", '/a;b=c,d@e:f', '/x?a[]=1&{b}|^`', '/x#/route?y=1', '/x#a#{"b":[1]}|c', '/a%20b', '/x?y=?z', '/x?%', 'http://other.test/'];
 
 // shape is what a row has, without what it alone has.
 const shape = (row) => Object.fromEntries(Object.entries(row).map(([column, v]) => {

@@ -138,7 +138,7 @@ func New(c Config) (http.Handler, error) {
 	g.Match(both, "/callback/email", s.lookAtMagicLink)
 	g.POST("/callback/email", s.completeMagicLink)
 	g.POST("/callback/email/revoke", s.revokeMagicLink)
-	g.Match(both, "/callback/:provider", s.completeOAuth)
+	g.GET("/callback/:provider", s.completeOAuth) // no HEAD: it would use up the attempt
 	g.POST("/callback/:provider", s.receiveFormPost)
 	g.Match(both, "/verify-request", s.checkMailPage)
 	g.Match(both, "/signout", s.signOutPage)
@@ -148,6 +148,7 @@ func New(c Config) (http.Handler, error) {
 		asked = both[:1] // it extends the session, and NextAuth's takes no HEAD
 	}
 	g.Match(asked, "/session", s.session)
+	g.POST("/session", s.askSessionAnew)
 	g.Match(both, "/csrf", s.csrf)
 	g.Match(both, "/providers", s.providers)
 	g.Match(both, "/error", s.errorPage)

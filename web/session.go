@@ -65,6 +65,19 @@ func (s *server) session(c echo.Context) error {
 	})
 }
 
+// askSessionAnew answers POST /session, by which update() of next-auth/react asks
+// what GET does. What it would have written into the session is dropped: pages do
+// not say who somebody is. Without the token of this browser it is 400, as there.
+func (s *server) askSessionAnew(c echo.Context) error {
+	switch _, err := s.guarded(c); {
+	case errors.Is(err, errCSRF), errors.Is(err, errCrossOrigin):
+		return badRequest(err.Error())
+	case err != nil:
+		return err
+	}
+	return s.session(c)
+}
+
 func orNull(s string) *string {
 	if s == "" {
 		return nil

@@ -3,6 +3,7 @@ package app
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -204,6 +205,86 @@ func TestAnswersOfNextAuth(t *testing.T) {
 	}
 	if left := site.sql(`SELECT expires < now() + interval '2 days' FROM sessions`); left[0] != "t" && left[0] != "true" {
 		t.Error("HEAD has extended the session")
+	}
+}
+
+// update() of next-auth/react asks for the session by a POST with the token of this
+// browser. What it sends along changes nothing.
+func TestSessionIsAskedForAnew(t *testing.T) {
+	s, site := beside(t, nil)
+	site.session(site.user("Bob", "bob@example.test"), sharedToken)
+	site.sql(`UPDATE sessions SET expires = now() + interval '1 day'`)
+	const held = "next-auth.session-token=" + sharedToken
+	post := func(cookies, body string, header ...string) page {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodPost, s.URL+"/auth/session", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Cookie", cookies)
+		for i := 0; i+1 < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page{status: resp.StatusCode, body: string(answer), header: resp.Header}
+	}
+	const update = `{"csrfToken":"` + sharedToken + `","data":{"user":{"name":"Eve"},"callbackUrl":"http://evil.test/"}}`
+	for name, tt := range map[string]struct {
+		cookies, body string
+		header        []string
+	}{
+		"no token":     {site.csrfCookie(sharedToken) + "; " + held, `{"data":{}}`, nil},
+		"no cookie":    {held, update, nil},
+		"neither":      {held, `{"csrfToken":""}`, nil},
+		"another site": {site.csrfCookie(sharedToken) + "; " + held, update, []string{"Sec-Fetch-Site", "cross-site"}},
+	} {
+		p := post(tt.cookies, tt.body, tt.header...)
+		if p.status != http.StatusBadRequest || strings.Contains(p.body, "Bob") || !json.Valid([]byte(p.body)) || strings.Contains(strings.Join(p.header["Set-Cookie"], "\n"), "session-token") {
+			t.Errorf("%s: %d %s %q", name, p.status, p.body, p.header["Set-Cookie"])
+		}
+	}
+	if left := site.sql(`SELECT expires < now() + interval '2 days' FROM sessions`); left[0] != "t" && left[0] != "true" {
+		t.Error("a refused request has extended the session")
+	}
+	p := post(site.csrfCookie(sharedToken)+"; "+held, update)
+	if want := s.browser().with(held, http.MethodGet, "/auth/session").body; p.status != http.StatusOK || p.body != want || !strings.Contains(want, `"name":"Bob"`) {
+		t.Errorf("%d %s, want %s", p.status, p.body, want)
+	}
+	if p := post(site.csrfCookie(sharedToken), update); p.status != http.StatusOK || p.body != "{}" {
+		t.Errorf("signed out: %d %s", p.status, p.body)
+	}
+}
+
+// Nobody is signed out for what other programs keep in the browser: Chromium holds
+// 180 cookies of a site, and v3 reads them all.
+func TestManyCookies(t *testing.T) {
+	s, site := beside(t, nil)
+	site.session(site.user("", "bob@example.test"), sharedToken)
+	if p := s.browser().with(strings.Repeat("_ga=GS1.1.1; ", 179)+"next-auth.session-token="+sharedToken, http.MethodGet, "/auth/session"); p.status != http.StatusOK || !strings.Contains(p.body, "bob@example.test") {
+		t.Errorf("%d %s", p.status, p.body)
+	}
+}
+
+// HEAD of a provider's answer is no sign-in, and leaves it to the GET (nextauth-v3
+// §3).
+func TestHeadOfAnAnswer(t *testing.T) {
+	s, _ := beside(t, nil)
+	b := s.browser()
+	answer := b.answer("google", "1002", "callbackUrl", s.URL+"/inside")
+	if p := b.send(http.MethodHead, answer, nil); p.status != http.StatusBadRequest || b.session().User.Email != "" {
+		t.Errorf("HEAD: %d", p.status)
+	}
+	if p := b.get(answer); p.location != s.URL+"/inside" || b.session().User.Email != "grace@example.org" {
+		t.Errorf("GET: %d %s", p.status, p.location)
 	}
 }
 
