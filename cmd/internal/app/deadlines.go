@@ -4,13 +4,16 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // punctual wraps what a listener accepts in connections that keep net/http's
 // deadlines, six for each request, without moving a timer for each: together
-// they cost a check at the gate 4 % of its time.
+// they cost a check at the gate 4 % of its time. They also save a tenth of it by
+// letting others go first; see Read.
 type punctual struct{ net.Listener }
 
 func (l punctual) Accept() (net.Conn, error) {
@@ -26,6 +29,7 @@ func (l punctual) Accept() (net.Conn, error) {
 type punctualConn struct {
 	net.Conn
 	read, write deadline
+	answered    atomic.Bool // and not read from since
 }
 
 func (c *punctualConn) SetReadDeadline(t time.Time) error  { return c.read.set(t) }
@@ -34,8 +38,15 @@ func (c *punctualConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.read.set(t), c.write.set(t))
 }
 
+// Read lets other connections go first where the peer has just been answered. It
+// cannot have asked again yet: to look would be a call in vain, and then to sleep
+// and be woken. Once those who had asked by now have their answers, it has.
 func (c *punctualConn) Read(p []byte) (n int, err error) {
 	for c.read.enter() {
+		if c.answered.Load() {
+			c.answered.Store(false)
+			runtime.Gosched()
+		}
 		n, err = c.Conn.Read(p)
 		if c.read.leave(); n > 0 || !c.read.early(err) {
 			return n, err
@@ -46,6 +57,7 @@ func (c *punctualConn) Read(p []byte) (n int, err error) {
 
 func (c *punctualConn) Write(p []byte) (n int, err error) {
 	for c.write.enter() {
+		c.answered.Store(true)
 		m, err := c.Conn.Write(p[n:])
 		c.write.leave()
 		if n += m; !c.write.early(err) {
