@@ -300,14 +300,21 @@ func (s *source) check(ctx context.Context, tx pgx.Tx, p *Plan) error {
 	repeated := func(what, from string, columns string) question {
 		return question{what, fmt.Sprintf("SELECT count(*) FROM (SELECT FROM %s GROUP BY %s HAVING count(*) > 1) twice", from, columns)}
 	}
-	long := func(what, from, column string) question {
-		return question{what + " longer than 255 characters", fmt.Sprintf("SELECT count(*) FROM %s WHERE length(%s) > 255", from, column)}
+	long := func(what, from string, columns ...string) question {
+		return question{what + " longer than 255 characters", fmt.Sprintf("SELECT count(*) FROM %s WHERE greatest(length(%s)) > 255", from, strings.Join(columns, "), length("))}
+	}
+	lacking := func(what, from string, columns ...string) question {
+		return question{what, fmt.Sprintf("SELECT count(*) FROM %s WHERE num_nulls(%s) > 0", from, strings.Join(columns, ", "))}
 	}
 	questions := []question{
 		{"addresses that two users have, letter by letter (merge them where they are first; they are listed below)", fmt.Sprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s IS NOT NULL GROUP BY %s HAVING count(*) > 1) twice", users, s.email(), s.email())},
 		long("addresses", users, s.users.text("email")),
 		repeated("accounts that are there twice", accounts, s.provider()+", "+s.accounts.text("provideraccountid")),
 		long("accounts with an id", accounts, s.accounts.text("provideraccountid")),
+		long("accounts with a type or provider", accounts, s.accounts.text("type", "providertype"), s.provider()),
+		lacking("accounts without a type, a provider or an id there", accounts, s.accounts.text("type", "providertype"), s.provider(), s.accounts.text("provideraccountid")),
+		repeated("users with an id that another has", users, s.users.text("id")),
+		lacking("users without an id", users, s.users.text("id")),
 	}
 	if integerKind.MatchString(s.users.columns["id"].kind) {
 		questions = append(questions, question{"users with an id that is no positive 32 bit number", fmt.Sprintf("SELECT count(*) FROM %s WHERE %s NOT BETWEEN 1 AND 2147483647", users, s.users.first("id"))})
@@ -319,12 +326,14 @@ func (s *source) check(ctx context.Context, tx pgx.Tx, p *Plan) error {
 	orphan("accounts of users who are gone stay behind", s.accounts)
 	if s.sessions.name != "" {
 		sessions := s.table(s.sessions) + " r"
-		questions = append(questions, repeated("session tokens that are there twice", sessions, s.sessions.text("sessiontoken")), long("session tokens", sessions, s.sessions.text("sessiontoken")))
+		questions = append(questions, repeated("session tokens that are there twice", sessions, s.sessions.text("sessiontoken")), long("session tokens", sessions, s.sessions.text("sessiontoken")),
+			lacking("sessions without a token or an end", sessions, s.sessions.text("sessiontoken"), s.sessions.moment("r.", "expires")))
 		orphan("sessions of users who are gone stay behind", s.sessions)
 	}
 	if s.tokens.name != "" {
 		tokens := s.table(s.tokens) + " r"
-		questions = append(questions, repeated("mailed links that are there twice", tokens, s.tokens.text("token")), long("mailed links with an address or token", tokens, "greatest("+s.tokens.text("identifier")+", "+s.tokens.text("token")+")"))
+		questions = append(questions, repeated("mailed links that are there twice", tokens, s.tokens.text("token")), long("mailed links with an address or token", tokens, s.tokens.text("identifier"), s.tokens.text("token")),
+			lacking("mailed links without an address, a token or an end", tokens, s.tokens.text("identifier"), s.tokens.text("token"), s.tokens.moment("r.", "expires")))
 	}
 	orphans = append(orphans, question{"names longer than 255 characters are cut", fmt.Sprintf("SELECT count(*) FROM %s WHERE length(%s) > 255", users, s.users.text("name"))})
 	for i, list := range [][]question{questions, orphans} {

@@ -63,9 +63,15 @@ func (p *Plan) fill(ctx context.Context, tx pgx.Tx, o AdoptOptions, steps []Step
 		if err := p.checkLengths(ctx, tx); err != nil {
 			return err
 		}
+		if err := p.noteOtherIDs(ctx, tx, "provider_id"); err != nil {
+			return err
+		}
 	case DialectDocumented:
 		tables = tableNames
 		if err := p.measure(ctx, tx, p.Schema, tables); err != nil {
+			return err
+		}
+		if err := p.noteOtherIDs(ctx, tx, "provider"); err != nil {
 			return err
 		}
 	case DialectCamel:
@@ -266,6 +272,17 @@ func (p *Plan) checkLengths(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	return nil
+}
+
+// noteOtherIDs counts accounts that NextAuth finds, by their provider and id, and
+// we do not, by their compound_id: another program has written them.
+func (p *Plan) noteOtherIDs(ctx context.Context, tx pgx.Tx, provider string) error {
+	accounts, right := quoted(p.Schema, "accounts"), fmt.Sprintf(compoundID, provider, "provider_account_id")
+	n, err := one[int64](ctx, tx, fmt.Sprintf("SELECT count(*) FROM %s WHERE compound_id <> %s", accounts, right))
+	if err == nil && n > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%d accounts have a compound_id that is not the SHA-256 of provider and id, by which Gatepost finds them: their people cannot sign in by them, or are somebody new. NextAuth reads no compound_id; this makes it right for both: UPDATE %s SET compound_id = %s WHERE compound_id <> %s", n, accounts, right, right))
+	}
+	return err
 }
 
 // changePeople is the SQL of the merges that were asked for, and of lower case.

@@ -238,6 +238,13 @@ func TestAdoptRefuses(t *testing.T) {
 		{"no room", "typeorm", "", store.AdoptOptions{}, store.DialectCamel, "GATEPOST_DATABASE_SCHEMA=sign_in gatepost adopt --from public"},
 		{"an address twice", "pg_adapter", `INSERT INTO users (id, email) VALUES (70, 'bob@example.org')`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "1 addresses that two users have"},
 		{"an account twice", "pg_adapter", `INSERT INTO accounts ("userId", type, provider, "providerAccountId") VALUES (9, 'oauth', 'github', '12345')`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "1 accounts that are there twice"},
+		{"an account without an id", "pg_adapter", `ALTER TABLE accounts ALTER "providerAccountId" DROP NOT NULL; UPDATE accounts SET "providerAccountId" = NULL WHERE "userId" = 9`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "1 accounts without a type, a provider or an id there"},
+		{"a long provider", "pg_adapter", `ALTER TABLE accounts ALTER provider TYPE text; UPDATE accounts SET provider = repeat('a', 256) WHERE "userId" = 9`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "1 accounts with a type or provider longer than 255"},
+		{"a session without an end", "prisma", `ALTER TABLE "Session" ALTER expires DROP NOT NULL; UPDATE "Session" SET expires = NULL`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "sessions without a token or an end"},
+		{"a long token of a short address", "pg_adapter", `INSERT INTO verification_token VALUES ('z', '2099-01-01', repeat('a', 256))`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "1 mailed links with an address or token longer than 255"},
+		{"a mailed link without an end", "pg_adapter", `ALTER TABLE verification_token ALTER expires DROP NOT NULL; UPDATE verification_token SET expires = NULL`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "1 mailed links without an address, a token or an end"},
+		{"a user without an id", "pg_adapter", `ALTER TABLE users DROP CONSTRAINT users_pkey, ALTER id DROP NOT NULL; UPDATE users SET id = NULL WHERE id = 9`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "1 users without an id"},
+		{"a user's id twice", "pg_adapter", `ALTER TABLE users DROP CONSTRAINT users_pkey; INSERT INTO users (id) VALUES (7)`, store.AdoptOptions{Schema: "sign_in"}, store.DialectCamel, "1 users with an id that another has"},
 		{"no such column", "prisma", `ALTER TABLE "Session" DROP expires`, store.AdoptOptions{Schema: "sign_in"}, store.DialectNone, "has no column like expires"},
 		{"no twins", "v3_documented", "", store.AdoptOptions{Merge: []store.Merge{{User: 1, Into: 2}}}, store.DialectShipped, "do not have the same address"},
 		{"our own role", "v3_documented", "", store.AdoptOptions{Views: store.ViewsOptions{Only: true, Role: "gatepost"}}, store.DialectShipped, "gatepost is the role of this connection"},
@@ -429,6 +436,34 @@ func TestAdoptUnderReaders(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// An account with a compound_id of somebody's own is one that v3 finds and we do
+// not: the plan says so, with the SQL that makes it right.
+func TestAdoptTellsOfOtherCompoundIDs(t *testing.T) {
+	t.Parallel()
+	for _, documented := range []bool{false, true} {
+		url := database(t, "v3_documented", "v3_rows")
+		if documented {
+			adopted(t, store.AdoptOptions{URL: url})
+		}
+		if notes := planned(t, store.AdoptOptions{URL: url}).Notes; len(notes) > 0 {
+			t.Errorf("documented %v: %q", documented, notes)
+		}
+		right := query[string](t, url, "SELECT string_agg(compound_id, ' ' ORDER BY id) FROM accounts")
+		exec(t, url, "UPDATE accounts SET compound_id = 'imported-1' WHERE id = 1")
+		notes := planned(t, store.AdoptOptions{URL: url}).Notes
+		if len(notes) != 1 || !strings.HasPrefix(notes[0], "1 accounts have a compound_id that is not") {
+			t.Fatalf("documented %v: %q", documented, notes)
+		}
+		exec(t, url, notes[0][strings.Index(notes[0], "UPDATE "):])
+		if got := query[string](t, url, "SELECT string_agg(compound_id, ' ' ORDER BY id) FROM accounts"); got != right {
+			t.Errorf("documented %v: %s, want %s", documented, got, right)
+		}
+		if notes := planned(t, store.AdoptOptions{URL: url}).Notes; len(notes) > 0 {
+			t.Errorf("documented %v: afterwards %q", documented, notes)
+		}
 	}
 }
 
