@@ -100,6 +100,7 @@ func (k *cookies) set(c echo.Context, base, value string, expires time.Time) {
 	if base == sessionCookie {
 		cookie.Domain = k.domainFor(c)
 		k.replaceHostOnly(c, cookie)
+		k.replaceOtherDomains(c, cookie)
 	}
 	if !expires.IsZero() {
 		left := time.Until(expires)
@@ -123,11 +124,30 @@ func (k *cookies) replaceHostOnly(c echo.Context, by *http.Cookie) {
 	k.write(c, sessionCookie, &http.Cookie{Name: by.Name, Path: by.Path, MaxAge: -1, HttpOnly: true, Secure: by.Secure, SameSite: by.SameSite})
 }
 
+// replaceOtherDomains removes session cookies that a browser has with a Domain which
+// is not that of the one about to be set or cleared: from before cookie.domain was
+// changed, or planted by a sibling host (security S-9). Together they count as
+// none, so signing in again would not help.
+func (k *cookies) replaceOtherDomains(c echo.Context, by *http.Cookie) {
+	if k.beside || by.Domain == "" || len(c.Request().CookiesNamed(by.Name)) < 2 {
+		return
+	}
+	domain, _, _ := strings.Cut(strings.ToLower(c.Request().Host), ":")
+	for strings.Contains(domain, ".") {
+		if domain != strings.TrimPrefix(by.Domain, ".") {
+			k.write(c, sessionCookie, &http.Cookie{Name: by.Name, Path: by.Path, Domain: domain, MaxAge: -1, HttpOnly: true, Secure: by.Secure, SameSite: by.SameSite})
+		}
+		_, domain, _ = strings.Cut(domain, ".")
+	}
+}
+
 // write adds a Set-Cookie, in place of an earlier one for the same cookie.
 func (k *cookies) write(c echo.Context, base string, cookie *http.Cookie) {
 	line, h := k.line(base, cookie), c.Response().Header()
 	same := func(old string) bool {
-		return strings.HasPrefix(old, cookie.Name+"=") && strings.Contains(old, "; Domain=") == (cookie.Domain != "")
+		_, domain, _ := strings.Cut(old, "; Domain=")
+		domain, _, _ = strings.Cut(domain, ";")
+		return strings.HasPrefix(old, cookie.Name+"=") && strings.TrimPrefix(domain, ".") == strings.TrimPrefix(cookie.Domain, ".")
 	}
 	switch i := slices.IndexFunc(h["Set-Cookie"], same); {
 	case line == "": // no cookie can be written so
@@ -144,6 +164,7 @@ func (k *cookies) clear(c echo.Context, base string) {
 	if base == sessionCookie {
 		cookie.Domain = k.domainFor(c)
 		k.replaceHostOnly(c, cookie)
+		k.replaceOtherDomains(c, cookie)
 	}
 	k.write(c, base, cookie)
 }

@@ -146,3 +146,42 @@ func TestLongFormPost(t *testing.T) {
 		}
 	}
 }
+
+// S-9: a session cookie of another Domain, from before cookie.domain was changed
+// or planted by a sibling host, keeps nobody from signing in or out for longer
+// than once.
+func TestCookiesOfOtherDomains(t *testing.T) {
+	const host = "auth.int.site.localhost"
+	for _, tt := range []struct{ now, other string }{{"site.localhost", "int.site.localhost"}, {"int.site.localhost", "site.localhost"}, {"site.localhost", host}} {
+		t.Run(tt.other+" before "+tt.now, func(t *testing.T) {
+			s := newSiteAt(t, storetest.URL(t), host, func(c *Config) { c.Cookie.Domain = tt.now })
+			u, _ := url.Parse(s.URL)
+			b := s.browser()
+			plant := func() {
+				b.http.Jar.SetCookies(u, []*http.Cookie{{Name: "gatepost.session-token", Value: "other", Domain: tt.other, Path: "/"}})
+			}
+			held := func() (n int) {
+				for _, c := range b.http.Jar.Cookies(u) {
+					if c.Name == "gatepost.session-token" {
+						n++
+					}
+				}
+				return n
+			}
+			b.get(b.answer("google", "1002"))
+			plant()
+			if b.get(b.answer("google", "1002")); held() != 1 || b.session().User.Email != "grace@example.org" {
+				t.Errorf("signed in again with %d session cookies", held())
+			}
+			plant()
+			if b.session(); held() != 0 {
+				t.Errorf("%d session cookies left that count as none", held())
+			}
+			b.get(b.answer("google", "1002"))
+			plant()
+			if b.post("/auth/signout"); held() != 0 {
+				t.Errorf("signed out with %d session cookies left", held())
+			}
+		})
+	}
+}
