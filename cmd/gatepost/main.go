@@ -72,10 +72,10 @@ type commands struct {
 	} `cmd:"" help:"People."`
 	Sessions struct {
 		List struct {
-			User int32 `arg:"" help:"The user's id."`
+			User string `arg:"" help:"The user's address or number."`
 		} `cmd:"" help:"List a user's sessions."`
 		End struct {
-			User int32 `arg:"" help:"The user's id."`
+			User string `arg:"" help:"The user's address or number."`
 		} `cmd:"" help:"End all sessions of a user, at once and everywhere."`
 	} `cmd:"" help:"Sessions."`
 	Webhooks struct {
@@ -266,17 +266,25 @@ func administer(ctx context.Context, command string, c commands, config app.Conf
 		}
 		listUsers(out, users, c.Users.List.Email)
 	case "sessions list <user>":
-		sessions, err := s.SessionsOf(ctx, c.Sessions.List.User)
+		user, err := app.UserID(ctx, s, c.Sessions.List.User)
 		if err != nil {
 			return err
 		}
-		listSessions(out, c.Sessions.List.User, sessions)
+		sessions, err := s.SessionsOf(ctx, user)
+		if err != nil {
+			return err
+		}
+		listSessions(out, user, sessions)
 	case "sessions end <user>":
-		n, err := app.EndSessions(ctx, config, s, c.Sessions.End.User)
+		user, err := app.UserID(ctx, s, c.Sessions.End.User)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "sessions of user %d ended: %d\n", c.Sessions.End.User, n)
+		n, err := app.EndSessions(ctx, config, s, user)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "sessions of user %d ended: %d\n", user, n)
 	case "webhooks list":
 		return app.ListEvents(ctx, s, out)
 	case "webhooks retry", "webhooks retry <name>":

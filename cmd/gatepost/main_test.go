@@ -80,7 +80,9 @@ func TestCommands(t *testing.T) {
 		{used, "users list Ada@example.org", 0, "USER  ADDRESS          VERIFIED           NAME      SINCE\n1     ada@example.org  2026-01-02 03:04Z  Ada\uFFFD[31m  2026-01-02 03:04Z\n"},
 		{used, "sessions list 2", 0, "user 2 has no sessions"},
 		{used, "sessions list 1", 0, "SESSION  SINCE              USED               UNTIL\n1        2026-02-03 04:05Z  2026-02-03 04:06Z  2099-01-01 "},
-		{used, "sessions list one", 2, "32 bit int"},
+		{used, "sessions list Ada@example.org", 0, "\n1        2026-02-03 04:05Z  "},
+		{used, "sessions list eve@example.org", 1, "there is no user with the address eve@example.org"},
+		{used, "sessions end eve@example.org", 1, "there is no user with the address eve@example.org"},
 		{used, "webhooks list", 1, "there is no gatepost.outbox; run «gatepost migrate», which creates it where webhooks.events is set"},
 		{used, "sessions end 1", 0, "sessions of user 1 ended: 1\n"},
 		{used, "health --url http://127.0.0.1:1/healthz", 1, "connection refused"},
@@ -96,6 +98,11 @@ func TestCommands(t *testing.T) {
 		if status, out := call(t, env, strings.Fields(tt.args)...); status != tt.status || !strings.Contains(out, tt.want) {
 			t.Errorf("gatepost %s: status %d, want %d; said\n%s\nwant %q", tt.args, status, tt.status, out, tt.want)
 		}
+	}
+	// An empty variable in a script names nobody, least of all the only user.
+	exec(t, used, "DELETE FROM users WHERE id > 1")
+	if status, out := call(t, environ(used), "sessions", "end", ""); status != 1 || !strings.Contains(out, "no user is named") {
+		t.Errorf("sessions of nobody: %d %s", status, out)
 	}
 }
 

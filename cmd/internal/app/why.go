@@ -104,6 +104,19 @@ func (q Question) identity(ctx context.Context, c Config, rules *gate.Rules) (ga
 	return flows.IdentityOf(rules, of), nil
 }
 
+// UserID is the number of the user whom an operator names by address or number. A
+// number need not be anybody's: sessions may be left of a user who is gone.
+func UserID(ctx context.Context, s *store.Store, who string) (int32, error) {
+	if who == "" { // whose sessions to end: the store would take it for everybody
+		return 0, errors.New("no user is named; give an address or a number")
+	}
+	if id, err := strconv.ParseInt(who, 10, 32); err == nil {
+		return int32(id), nil
+	}
+	user, err := findUser(ctx, s, who)
+	return user.ID, err
+}
+
 func findUser(ctx context.Context, s *store.Store, who string) (store.User, error) {
 	if id, err := strconv.ParseInt(who, 10, 32); err == nil {
 		return s.User(ctx, int32(id))
