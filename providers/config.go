@@ -41,7 +41,9 @@ type HTTPOptions struct {
 	Watch   *Watch // told of everything, for a command; nil for none
 }
 
-var validID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+// validID takes what NextAuth sites call their providers, too: the id is stored
+// with every account, and part of a path.
+var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // resolve makes the document that c describes, with every parameter filled in.
 func (c Config) resolve(o HTTPOptions) (Provider, map[string]string, error) {
@@ -81,7 +83,7 @@ func (c Config) registered(p Provider) error {
 // operator's keys over a copy of it.
 func (c Config) document() (Provider, error) {
 	if !validID.MatchString(c.ID) || c.ID == "email" {
-		return Provider{}, c.wrong("id", "%q: want lower-case letters, digits and hyphens, and not «email»", c.ID)
+		return Provider{}, c.wrong("id", "%q: want letters, digits, hyphens, underscores and dots, and not «email»", c.ID)
 	}
 	kind := c.Type
 	if kind == "" {
