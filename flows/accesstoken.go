@@ -36,7 +36,7 @@ func (g *Gate) MakeToken(ctx context.Context, p *Person, name string, life time.
 	case !g.MayMakeTokens(p):
 		return "", made, refuse(AccessDenied, ReasonTokensRefused, "user %d", p.UserID)
 	case g.Now().Sub(p.entry.Session.CreatedAt) > LinkingTTL:
-		return "", made, refuse(AccessDenied, ReasonSessionTooOld, "signed in at %s", p.entry.Session.CreatedAt.UTC().Format(time.RFC3339))
+		return "", made, refuse(AccessDenied, ReasonTokenSignInOld, "signed in at %s", p.entry.Session.CreatedAt.UTC().Format(time.RFC3339))
 	case name == "" || utf8.RuneCountInString(name) > maxTokenName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return "", made, refuse(AccessDenied, ReasonTokenInvalid, "its name")
 	case life < time.Minute || life > g.Tokens.MaxLife:

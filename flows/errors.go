@@ -51,11 +51,12 @@ const (
 	ReasonLastWayIn       = "last_way_in"
 	ReasonTokensRefused   = "tokens_refused" // the rules let this person make none
 	ReasonTooManyTokens   = "too_many_tokens"
-	ReasonTokenInvalid    = "token_invalid"   // its name or its life
-	ReasonAccountMissing  = "account_missing" // this person has none at that provider
-	ReasonSignInAgain     = "sign_in_again"   // what the provider let us have is over
-	ReasonHandoverFailed  = "handover_failed" // used, over, or of another browser
-	ReasonSignInRefused   = "sign_in_refused" // by the operator's lists or service
+	ReasonTokenInvalid    = "token_invalid"     // its name or its life
+	ReasonTokenSignInOld  = "token_sign_in_old" // making one needs a recent sign-in
+	ReasonAccountMissing  = "account_missing"   // this person has none at that provider
+	ReasonSignInAgain     = "sign_in_again"     // what the provider let us have is over
+	ReasonHandoverFailed  = "handover_failed"   // used, over, or of another browser
+	ReasonSignInRefused   = "sign_in_refused"   // by the operator's lists or service
 	ReasonSignInHookDown  = "sign_in_hook_down"
 	ReasonDatabaseDown    = "database_down"
 	ReasonInternal        = "internal"

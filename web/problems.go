@@ -70,6 +70,7 @@ var outcomes = map[string]outcome{
 	"tokens_refused":       {http.StatusForbidden, ""},
 	"too_many_tokens":      {http.StatusConflict, ""},
 	"token_invalid":        {http.StatusBadRequest, ""},
+	"token_sign_in_old":    {http.StatusForbidden, ""},
 	"sign_in_again":        {http.StatusForbidden, ""},
 	"account_missing":      {http.StatusNotFound, ""},
 	"handover_failed":      {http.StatusBadRequest, ""},

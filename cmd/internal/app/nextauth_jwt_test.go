@@ -332,7 +332,7 @@ func TestSignedCookieIsNoRecentSignIn(t *testing.T) {
 	for _, ago := range []time.Duration{-30 * time.Second, 0, time.Hour} {
 		cookie, _ := given(s.sessionOf(signed(t, id, "alice@example.test", ago)))
 		p := s.browser().with(site.csrfCookie(sharedToken)+"; next-auth.session-token="+cookie, http.MethodPost, "/auth/account/tokens", "csrfToken", sharedToken, "name", "backup", "days", "7")
-		if !strings.Contains(p.location, "reason=session_too_old") {
+		if !strings.Contains(p.location, "reason=token_sign_in_old") {
 			t.Errorf("signed %s ago: %d %s", ago, p.status, p.location)
 		}
 	}
