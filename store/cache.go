@@ -206,13 +206,21 @@ func (c *Cache) heat(key cacheKey, e *Entry) {
 		old.dead.Store(true)
 	} else if len(c.hot) >= maxHot {
 		for any, old := range c.hot {
-			old.dead.Store(true)
-			delete(c.hot, any)
-			delete(c.bearers, keyOf(SessionToken, old.Session.SessionToken))
+			c.cool(any, old)
 			break
 		}
 	}
 	c.hot[key] = e
+}
+
+// cool drops e, which is ready under key. The session may be there under its
+// other token too, by which Forget must go on finding it.
+func (c *Cache) cool(key cacheKey, e *Entry) {
+	e.dead.Store(true)
+	delete(c.hot, key)
+	if session := keyOf(SessionToken, e.Session.SessionToken); c.bearers[session] == key {
+		delete(c.bearers, session)
+	}
 }
 
 // work asks for what is queued, a batch at a time, until nothing is.
