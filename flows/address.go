@@ -103,9 +103,12 @@ func isSpelling(address string) bool { return slices.Contains(spellings(address)
 // one mailbox, such as "e＠evil.test@example.org", which its owner's mail server
 // delivers elsewhere than a rule for example.org supposes (CVE-2026-73420).
 func canonicalOf(stored string) string {
-	all := spellings(stored)
-	if !slices.Contains(all, strings.Trim(stored, asciiSpace)) {
+	all, given := spellings(stored), strings.Trim(stored, asciiSpace)
+	switch {
+	case !slices.Contains(all, given):
 		return ""
+	case all[0] == given:
+		return given // and no copy, which whoever keeps it would keep too
 	}
 	return all[0]
 }

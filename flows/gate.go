@@ -78,6 +78,11 @@ func (g *Gate) person(ctx context.Context, by store.Token, stored string, before
 	p := &Person{entry: entry}
 	if before != nil && same(before.entry.Checked, entry.Checked) {
 		p.Identity = before.Identity
+		// The texts are the same, but of what the collector walks anyway.
+		p.Name, p.Providers = entry.User.Name, entry.Providers
+		if p.Email == entry.User.Email {
+			p.Email = entry.User.Email
+		}
 		p.told.Store(before.told.Load())
 	} else {
 		p.Identity = IdentityOf(g.Rules, entry.Checked)

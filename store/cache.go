@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,6 +59,7 @@ type Cache struct {
 	workers int
 	waiting int      // flights that have not landed, joinable or not
 	ended   recently // sessions that ended while something was being read
+	swept   time.Time
 
 	hits, misses atomic.Uint64
 }
@@ -88,6 +91,36 @@ type Entry struct {
 	generation uint64 // 0: never to be believed again
 	until      time.Time
 	dead       atomic.Bool
+	verified   time.Time // where User.EmailVerified points to
+}
+
+// newEntry has an entry of few pieces: the garbage collector walks each of them
+// whenever it looks what is still used.
+func (c *Cache) newEntry(checked Checked, generation uint64, until time.Time) *Entry {
+	e := &Entry{Checked: checked.packed(), cache: c, generation: generation, until: until}
+	if at := e.User.EmailVerified; at != nil {
+		e.verified = *at
+		e.User.EmailVerified = &e.verified
+	}
+	return e
+}
+
+// packed is c with all its texts in one piece of memory.
+func (c Checked) packed() Checked {
+	c.Providers = slices.Clone(c.Providers)
+	texts := []*string{&c.User.Name, &c.User.Email, &c.User.Image, &c.Session.SessionToken, &c.Session.AccessToken}
+	for i := range c.Providers {
+		texts = append(texts, &c.Providers[i])
+	}
+	apart := make([]string, len(texts))
+	for i, t := range texts {
+		apart[i] = *t
+	}
+	rest := strings.Join(apart, "")
+	for _, t := range texts {
+		*t, rest = rest[:len(*t)], rest[len(*t):]
+	}
+	return c
 }
 
 // Live reports whether the entry may be believed without asking: whoever keeps
@@ -177,7 +210,7 @@ func (c *Cache) recall(key cacheKey, by Token, token string, now time.Time) (*En
 	}
 	if checked, until, ok := c.cold.find(key); ok && now.Before(until) && c.Trusted() {
 		checked.Session.SessionToken = token // of which key is the hash, and only those are in cold
-		e := &Entry{Checked: checked, cache: c, generation: c.generation.Load(), until: until}
+		e := c.newEntry(checked, c.generation.Load(), until)
 		c.heat(key, e)
 		return e, nil
 	}
@@ -211,6 +244,19 @@ func (c *Cache) heat(key cacheKey, e *Entry) {
 		}
 	}
 	c.hot[key] = e
+}
+
+// sweep drops now and then what is past its time: nobody has asked for it since.
+func (c *Cache) sweep(now time.Time) {
+	if now.Sub(c.swept) < maxTrust {
+		return
+	}
+	c.swept = now
+	for key, e := range c.hot {
+		if !e.Live(now) {
+			c.cool(key, e)
+		}
+	}
 }
 
 // cool drops e, which is ready under key. The session may be there under its
@@ -276,10 +322,11 @@ func (c *Cache) take() (batch []*flight, by Token) {
 func (c *Cache) land(batch []*flight, by Token, found []Checked, err error, generation uint64, asked time.Time) {
 	byToken := make(map[string]*Entry, len(found))
 	for _, checked := range found {
-		e := &Entry{Checked: checked, cache: c, generation: generation, until: asked.Add(maxTrust)}
-		if checked.Session.Expires.Before(e.until) {
-			e.until = checked.Session.Expires
+		until := asked.Add(maxTrust)
+		if checked.Session.Expires.Before(until) {
+			until = checked.Session.Expires
 		}
+		e := c.newEntry(checked, generation, until)
 		token := checked.Session.SessionToken
 		if by == AccessToken {
 			token = checked.Session.AccessToken
@@ -310,6 +357,7 @@ func (c *Cache) done(f *flight) {
 // keep remembers the answer to f. An answer that must not be remembered is
 // still one for those who asked before the session ended.
 func (c *Cache) keep(f *flight, generation uint64, now time.Time) {
+	c.sweep(now)
 	trusted := generation != 0 && generation == c.generation.Load()
 	switch e := f.entry; {
 	case e == nil && trusted:

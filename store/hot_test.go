@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -37,5 +38,39 @@ func TestForgetFindsBothTokens(t *testing.T) {
 				t.Fatalf("session %d is believed after its end", n)
 			}
 		}
+	}
+}
+
+// An entry in one piece says what the row did, also what is empty or missing.
+func TestPackedSaysTheSame(t *testing.T) {
+	bare, empty := Checked{}, someone(2)
+	empty.User.Name, empty.User.Image, empty.Providers = "", "", []string{"", "github", ""}
+	c := &Cache{}
+	for _, want := range []Checked{someone(1), bare, empty} {
+		if got := c.newEntry(want, 1, time.Time{}).Checked; !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v\nwant %+v", got, want)
+		}
+	}
+}
+
+// What nobody asks for any more is not held on to.
+func TestSweptWhenItsTimeIsOver(t *testing.T) {
+	c := &Cache{cold: remembered{most: 10}}
+	c.trust(true)
+	now := time.Now()
+	remember := func(by Token, token string, at time.Time) {
+		checked := someone(1)
+		checked.Session.SessionToken, checked.Session.AccessToken = "s"+token, token
+		e := c.newEntry(checked, c.generation.Load(), at.Add(maxTrust))
+		c.keep(&flight{key: keyOf(by, token), by: by, token: token, entry: e, started: at}, e.generation, at)
+	}
+	remember(AccessToken, "early", now)
+	remember(SessionToken, "late", now.Add(2*time.Second))
+	if len(c.hot) != 2 || len(c.bearers) != 1 {
+		t.Fatalf("%d and %d are held", len(c.hot), len(c.bearers))
+	}
+	remember(SessionToken, "latest", now.Add(maxTrust+time.Second))
+	if c.hot[keyOf(SessionToken, "late")] == nil || len(c.hot) != 2 || len(c.bearers) != 0 {
+		t.Errorf("%d and %d are held", len(c.hot), len(c.bearers))
 	}
 }

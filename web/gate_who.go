@@ -3,6 +3,7 @@ package web
 import (
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,9 +14,9 @@ import (
 
 // seen remembers whom a sealed cookie value belongs to, because unsealing costs
 // more than the rest of a check: for as many as the session cache keeps ready,
-// since the collector walks all of them. The key is a hash of the value as
-// received: nobody who does not have the value can find another with the same
-// key.
+// and while they go on asking, since the collector walks all of them. The key is
+// a hash of the value as received: nobody who does not have the value can find
+// another with the same key.
 //
 // What is sealed by nobody is remembered apart from it, so that no flood of it
 // displaces a person: a browser goes on sending what it has. Our keys stay what
@@ -25,6 +26,7 @@ type seen struct {
 	most    int
 	who     map[sealedKey]*flows.Person
 	refused map[sealedKey]struct{}
+	swept   time.Time
 }
 
 type sealedKey [16]byte
@@ -32,6 +34,7 @@ type sealedKey [16]byte
 const (
 	maxSeen    = 2048
 	maxRefused = 1024
+	sweepEvery = 10 * time.Second
 )
 
 func newSeen(most int) *seen {
@@ -62,9 +65,13 @@ func (s *seen) refuse(k sealedKey) {
 	s.refused[k] = struct{}{}
 }
 
-func (s *seen) put(k sealedKey, p *flows.Person) {
+func (s *seen) put(k sealedKey, p *flows.Person, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if now.Sub(s.swept) > sweepEvery {
+		s.swept = now
+		maps.DeleteFunc(s.who, func(_ sealedKey, p *flows.Person) bool { return !p.Live(now) })
+	}
 	if _, there := s.who[k]; !there && len(s.who) >= s.most {
 		for old := range s.who {
 			delete(s.who, old)
@@ -124,7 +131,7 @@ func (p *checkpoint) whoAsks(r *http.Request) (*flows.Person, error) {
 		}
 		return nil, err
 	}
-	p.seen.put(key, person)
+	p.seen.put(key, person, time.Now())
 	return person, nil
 }
 

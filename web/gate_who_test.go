@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/gatepost/gatepost/flows"
 )
@@ -11,7 +12,7 @@ import (
 // A flood of values that nobody sealed stays within bounds, and displaces nobody.
 func TestRefusedCookiesDisplaceNobody(t *testing.T) {
 	s, ada := newSeen(2), &flows.Person{}
-	s.put(keyOf("ada"), ada)
+	s.put(keyOf("ada"), ada, time.Now())
 	for i := range 3 * maxRefused {
 		s.refuse(keyOf(strconv.Itoa(i)))
 		if len(s.refused) > maxRefused {
