@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -351,15 +352,19 @@ func (s *Store) SignInByVerification(ctx context.Context, p Proof, session NewSe
 
 // clearAgain ends what was begun for in's user while p was spent: an account that
 // was linked just before is in nobody's sight until then, and its session too
-// (L-4). Nothing more is begun so: what SignInByLinking, SignInByAccount and
-// CreateAccessToken go by is gone by now. Who signs in with an account that is
-// taken off here may have done so in between, so this goes on until there is none.
+// (L-4). What SignInByLinking, SignInByAccount and CreateAccessToken go by is gone
+// by now, or seen here: the first and the last of them hold the user, so they are
+// waited for before anybody looks, in a statement of its own. Who signs in with an
+// account that is taken off may have done so in between, and may have gone on from
+// there, so this is repeated until there is nothing to end.
 func (s *Store) clearAgain(ctx context.Context, in SignedIn, p Proof) error {
 	for {
 		var detached int
 		var ended []string
 		err := s.do(ctx, "sign in by verification", func(ctx context.Context) error {
-			return s.pool.QueryRow(ctx, `
+			var both pgx.Batch // which is one transaction
+			both.Queue("SELECT FROM users WHERE id = $1 FOR UPDATE", in.User.ID)
+			both.Queue(`
 	WITH detached AS (
 		DELETE FROM accounts
 		WHERE user_id = $1 AND provider <> ALL(coalesce($3::varchar[], '{}')) AND id <> ALL(coalesce($4::int[], '{}'))
@@ -367,10 +372,13 @@ func (s *Store) clearAgain(ctx context.Context, in SignedIn, p Proof) error {
 	), ended AS (
 		DELETE FROM sessions WHERE user_id = $1 AND session_token <> $2 AND (SELECT count(*) FROM detached) >= 0 RETURNING session_token
 	)`+told+`
-	SELECT (SELECT count(*) FROM detached), tokens FROM told`, in.User.ID, in.Session.SessionToken, p.Believed, p.Keep).Scan(&detached, &ended)
+	SELECT (SELECT count(*) FROM detached), tokens FROM told`, in.User.ID, in.Session.SessionToken, p.Believed, p.Keep).QueryRow(func(row pgx.Row) error {
+				return row.Scan(&detached, &ended)
+			})
+			return s.pool.SendBatch(ctx, &both).Close()
 		})
 		s.haveEnded(ended)
-		if err != nil || detached == 0 {
+		if err != nil || detached+len(ended) == 0 {
 			return err
 		}
 	}
