@@ -38,6 +38,17 @@ func (s *texts) TraceQueryStart(ctx context.Context, _ *pgx.Conn, d pgx.TraceQue
 }
 func (s *texts) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
+func (s *texts) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+func (s *texts) TraceBatchQuery(_ context.Context, _ *pgx.Conn, d pgx.TraceBatchQueryData) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, d.SQL)
+}
+func (s *texts) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
 func (s *texts) take() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,7 +168,7 @@ func TestFlowsWriteEvents(t *testing.T) {
 			statements := sent.take()
 			want := 1
 			if step.name == "first proof of an address" {
-				want = 2 // which look for what began meanwhile
+				want = 3 // which wait for whoever links, and look for what began meanwhile
 			}
 			if len(statements) != want {
 				t.Errorf("%s took %d statements, want %d", step.name, len(statements), want)
