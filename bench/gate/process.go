@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatepost/gatepost/bench/measure"
+	"github.com/gatepost/gatepost/e2e/ports"
 )
 
 // A process is a server under measurement.
@@ -18,7 +19,7 @@ type process struct {
 // gatepost starts the product on a database. direct is where it listens for
 // sessions that end; "" is the same database.
 func (b *bench) gatepost(ctx context.Context, database, direct string) (*process, error) {
-	addr, admin := measure.FreeAddr(), measure.FreeAddr()
+	addr, admin := ports.FreeAddr(), ports.FreeAddr()
 	file := filepath.Join(b.dir, "gatepost-"+strings.ReplaceAll(addr, ":", "-")+".yaml")
 	err := os.WriteFile(file, []byte(`
 public_url: https://auth.example.org
@@ -48,7 +49,7 @@ func (b *bench) bare(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr := measure.FreeAddr()
+	addr := ports.FreeAddr()
 	p, err := measure.Serve(ctx, "http://"+addr+"/200", self, "-bare", addr)
 	return &process{p, addr, ""}, err
 }

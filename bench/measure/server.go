@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -104,16 +103,6 @@ func (p *Server) RSS() (int, error) {
 	}
 	pages, err := strconv.Atoi(strings.Fields(string(raw))[1])
 	return pages * os.Getpagesize(), err
-}
-
-// FreeAddr is an address on loopback that nobody listens on.
-func FreeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return ""
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // OnLoadCore moves this process and what it starts to the load's core; Serve

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/bench/measure"
+	"github.com/gatepost/gatepost/e2e/ports"
 )
 
 const (
@@ -57,7 +58,7 @@ func (s *server) load(ctx context.Context, d time.Duration, times int, do work) 
 // startGatepost starts the product in compatibility mode. It may have as many
 // connections to Postgres as NextAuth has, which is Node's default.
 func startGatepost(ctx context.Context, binary, dir, dsn, idp string) (*server, error) {
-	addr, admin := measure.FreeAddr(), measure.FreeAddr()
+	addr, admin := ports.FreeAddr(), ports.FreeAddr()
 	file := filepath.Join(dir, "gatepost.yaml")
 	err := os.WriteFile(file, []byte(`
 public_url: `+origin+`
@@ -84,7 +85,7 @@ providers:
 // startNextAuth starts the site as it is run in production, on the documented
 // tables by the models that NextAuth lets a site define.
 func startNextAuth(ctx context.Context, dsn, idp string) (*server, error) {
-	addr := measure.FreeAddr()
+	addr := ports.FreeAddr()
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err

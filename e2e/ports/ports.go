@@ -1,5 +1,5 @@
-// Package ports finds places for the servers of tests that are told where to
-// listen, and cannot take a port that the system chooses.
+// Package ports finds places for the servers of tests and benchmarks that are told
+// where to listen, and cannot take a port that the system chooses.
 package ports
 
 import (
@@ -10,7 +10,7 @@ import (
 
 // Free is the first of n ports in a row on 127.0.0.1 that nobody listens on. They
 // lie below 32768, from where systems take ports for outgoing connections: one of
-// those could have it before the test's server does. It panics where there are none.
+// those could have it before the server does. It panics where there are none.
 func Free(n int) int {
 	for range 100 {
 		first := 12000 + rand.IntN(20000)

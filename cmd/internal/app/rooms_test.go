@@ -29,7 +29,7 @@ var rooms = map[string][]string{
 	"cmd/gatepost-dev": {"cmd/internal/app", "store", "store/devpg", "flows/mail/devmail", "providers", "providers/devidp"},
 	"store/devpg":      {}, "store/storetest": {"store", "store/devpg", "e2e/ports"}, "flows/mail/devmail": {}, "providers/devidp": {"providers"},
 	"docs/proxies": {}, "e2e/proxies": {}, "e2e/ports": {}, "cmd/internal/probe": {},
-	"bench": {}, "bench/measure": {"store/devpg"}, "bench/gate": {"bench/measure", "flows", "store"}, "bench/nextauth": {"bench/measure", "store"},
+	"bench": {}, "bench/measure": {"store/devpg"}, "bench/gate": {"bench/measure", "e2e/ports", "flows", "store"}, "bench/nextauth": {"bench/measure", "e2e/ports", "store"},
 }
 
 // doors says through which rooms a dependency comes in. bench/gate is a program
