@@ -67,11 +67,7 @@ func (r *relay) carry(in net.Conn, to string) {
 // A world that breaks: whatever is down or slow, nothing passes, nobody is
 // signed out, and all is well when it is back.
 func TestOutages(t *testing.T) {
-	w, err := newWorld(filepath.Join(the.dir, "outage"), authHost, otherAuth)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.stop)
+	w := anotherWorld(t, "outage", authHost, otherAuth)
 	r := startRelay(t, w.addr)
 	var all []*proxy
 	for _, kind := range kinds() {
@@ -148,6 +144,7 @@ func TestOutages(t *testing.T) {
 			t.Errorf("%s: lets nobody pass", p.kind)
 		}
 	})
+	var err error
 	if w.postgres, err = devpg.Start(context.Background(), devpg.Options{Dir: filepath.Join(w.dir, "postgres")}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ package proxies_test
 
 import (
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -62,11 +61,7 @@ func TestSeveralRootDomains(t *testing.T) {
 
 // The pages share the host of an application on both domains.
 func TestUnderPathsOfSeveralRootDomains(t *testing.T) {
-	w, err := newWorld(filepath.Join(the.dir, "paths"), appHost, otherApp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.stop)
+	w := anotherWorld(t, "paths", appHost, otherApp)
 	for _, kind := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			p := w.proxy(t, kind)
@@ -96,11 +91,7 @@ func TestUnderPathsOfSeveralRootDomains(t *testing.T) {
 // to an application, nor between root domains, nor do applications that write
 // their own address.
 func TestOnAnotherPort(t *testing.T) {
-	w, err := newWorld(filepath.Join(the.dir, "port"), authHost+":8443", otherAuth+":8443")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.stop)
+	w := anotherWorld(t, "port", authHost+":8443", otherAuth+":8443")
 	for _, kind := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			p := w.proxy(t, kind)

@@ -4,7 +4,6 @@ package proxies_test
 
 import (
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -74,11 +73,7 @@ func TestSpellingsOfHosts(t *testing.T) {
 // Gatepost under a path of the application's host: its pages are there, its
 // checks are not, and all else is the application's, behind the gate.
 func TestUnderOnePath(t *testing.T) {
-	w, err := newWorld(filepath.Join(the.dir, "path"), appHost, otherAuth)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.stop)
+	w := anotherWorld(t, "path", appHost, otherAuth)
 	for _, kind := range kinds() {
 		t.Run(kind, func(t *testing.T) {
 			p := w.proxy(t, kind)

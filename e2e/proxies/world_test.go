@@ -113,6 +113,17 @@ func newWorld(dir, signIn, other string) (*world, error) {
 	return (&world{dir: dir, signIn: signIn, other: other}).begin()
 }
 
+// anotherWorld is one beside the tests' own, for t alone.
+func anotherWorld(t *testing.T, name, signIn, other string) *world {
+	t.Helper()
+	w, err := newWorld(filepath.Join(the.dir, name), signIn, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.stop)
+	return w
+}
+
 func (w *world) begin() (_ *world, err error) {
 	dir := w.dir
 	w.proxies = map[string]*proxy{}
