@@ -41,7 +41,13 @@ func (c *punctualConn) SetDeadline(t time.Time) error {
 // Read lets other connections go first where the peer has just been answered. It
 // cannot have asked again yet: to look would be a call in vain, and then to sleep
 // and be woken. Once those who had asked by now have their answers, it has.
+//
+// One byte is what net/http reads while it waits for a handler, to notice who
+// hangs up.
 func (c *punctualConn) Read(p []byte) (n int, err error) {
+	if len(p) == 1 && !c.read.linger() {
+		return 0, os.ErrDeadlineExceeded
+	}
 	for c.read.enter() {
 		if c.answered.Load() {
 			c.answered.Store(false)
@@ -83,12 +89,18 @@ type deadline struct {
 	late    bool      // the timer may go off after until
 	moment  time.Time // when the timer was last armed: what is before it is over
 	waiting int       // in Read or Write of the connection
+
+	lingers, seen chan struct{} // of who lingers, and who did when nudge went off; nil: nobody
+	nudge         *time.Timer   // nil: it goes off when somebody lingers again
 }
 
 func (d *deadline) set(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.until = t
+	if !t.IsZero() {
+		d.hurry()
+	}
 	d.late = d.armed.IsZero() || !t.IsZero() && t.Before(d.armed)
 	if !d.late || d.waiting == 0 {
 		return nil
@@ -113,6 +125,57 @@ func (d *deadline) enter() bool {
 	}
 	d.waiting++
 	return true
+}
+
+// hangUpsAfter is how long nobody looks whether the client is still there, or
+// twice as long.
+const hangUpsAfter = 100 * time.Millisecond
+
+// linger is called before a look whether the client is still there, and returns
+// after a moment: most handlers are done by then, and spare the look, which is two
+// calls of the kernel. false says that the deadline is over.
+func (d *deadline) linger() bool {
+	d.mu.Lock()
+	now := d.moment
+	if !d.over(now) {
+		now = time.Now()
+	}
+	if d.over(now) || !d.until.IsZero() && d.until.Sub(now) < 2*hangUpsAfter {
+		defer d.mu.Unlock()
+		return !d.over(now)
+	}
+	end := make(chan struct{})
+	d.lingers = end
+	if d.nudge == nil {
+		d.nudge = time.AfterFunc(hangUpsAfter, d.nudged)
+	}
+	d.mu.Unlock()
+	<-end
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.over(now)
+}
+
+// nudged ends the wait of whoever has lingered since it was last called.
+func (d *deadline) nudged() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lingers == d.seen {
+		d.hurry()
+	}
+	if d.seen = d.lingers; d.seen == nil {
+		d.nudge = nil
+		return
+	}
+	d.nudge.Reset(hangUpsAfter)
+}
+
+// hurry is called with mu held.
+func (d *deadline) hurry() {
+	if d.lingers != nil {
+		close(d.lingers)
+		d.lingers = nil
+	}
 }
 
 func (d *deadline) leave() {

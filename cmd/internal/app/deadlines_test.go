@@ -13,15 +13,15 @@ import (
 // a deadline ends a read or a write at its moment and no earlier, however
 // often the timer behind it goes off and whatever moves it meanwhile.
 func TestDeadlinesOfConnections(t *testing.T) {
-	pair := func(t *testing.T) (c, peer net.Conn, armed *int) {
+	pair := func(t *testing.T) (c, peer net.Conn, counted *countingConn) {
 		a, b := net.Pipe()
 		t.Cleanup(func() { a.Close(); b.Close() })
-		counted := &countingConn{Conn: a}
+		counted = &countingConn{Conn: a}
 		accepted, err := punctual{oneConn{counted}}.Accept()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return accepted, b, &counted.armed
+		return accepted, b, counted
 	}
 	ended := func(t *testing.T, err error, start time.Time, after time.Duration) {
 		t.Helper()
@@ -126,7 +126,7 @@ func TestDeadlinesOfConnections(t *testing.T) {
 	}
 	t.Run("a busy connection seldom moves its timers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, peer, armed := pair(t)
+			c, peer, counted := pair(t)
 			go io.Copy(io.Discard, peer)
 			for range 1000 { // as net/http does for each request, in 10 s
 				now := time.Now()
@@ -146,8 +146,32 @@ func TestDeadlinesOfConnections(t *testing.T) {
 				c.Write([]byte("x"))
 				time.Sleep(10 * time.Millisecond)
 			}
-			if *armed > 10 {
-				t.Errorf("timers were moved %d times", *armed)
+			if counted.armed > 10 {
+				t.Errorf("timers were moved %d times", counted.armed)
+			}
+		})
+	})
+	t.Run("nobody looks whether the client is still there while an answer is soon ready", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, peer, counted := pair(t)
+			for i := range 100 {
+				start, took := time.Now(), time.Duration(i)*time.Millisecond
+				c.SetReadDeadline(start.Add(15 * time.Second))
+				time.AfterFunc(took, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+				_, err := c.Read(make([]byte, 1))
+				ended(t, err, start, took)
+			}
+			if counted.reads > 0 {
+				t.Errorf("%d looks", counted.reads)
+			}
+			c.SetReadDeadline(time.Time{})
+			start := time.Now()
+			peer.Close()
+			if _, err := c.Read(make([]byte, 1)); err != io.EOF || time.Since(start) > 2*hangUpsAfter {
+				t.Errorf("%v after %s", err, time.Since(start))
+			}
+			if synctest.Wait(); c.(*punctualConn).read.nudge != nil {
+				t.Error("the timer goes on with nobody there")
 			}
 		})
 	})
@@ -161,7 +185,12 @@ func (oneConn) Addr() net.Addr              { return nil }
 
 type countingConn struct {
 	net.Conn
-	armed int
+	armed, reads int
+}
+
+func (c *countingConn) Read(p []byte) (int, error) {
+	c.reads++
+	return c.Conn.Read(p)
 }
 
 func (c *countingConn) SetReadDeadline(t time.Time) error {
