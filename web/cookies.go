@@ -68,7 +68,7 @@ func newCookies(keys flows.Keys, secure bool, domain string, sites []Site, besid
 			codec.MaxAge(24 * 60 * 60)
 			switch purpose {
 			case sessionCookie:
-				codec.SetSerializer(securecookie.JSONEncoder{})
+				codec.SetSerializer(quoted{})
 				codec.MaxAge(0)
 			case answerCookie:
 				codec.MaxLength(2 * maxCookie) // it is cut in pieces

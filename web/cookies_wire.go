@@ -1,9 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -59,6 +62,22 @@ func (w ownWire) sealSession(token flows.SessionToken) (string, error) {
 // sealedSession is how long the session cookie's value is: securecookie makes as
 // much of each 43 characters. What is longer or shorter costs no cryptography.
 const sealedSession = 172
+
+// quoted writes a session token as encoding/json does, and reads it in a tenth of
+// the time: none of its characters is ever escaped.
+type quoted struct{}
+
+func (quoted) Serialize(token any) ([]byte, error) { return fmt.Appendf(nil, "\"%s\"\n", token), nil }
+
+func (quoted) Deserialize(raw []byte, into any) error {
+	token, opened := bytes.CutPrefix(raw, []byte(`"`))
+	token, closed := bytes.CutSuffix(token, []byte("\"\n"))
+	if !opened || !closed || bytes.ContainsAny(token, `"\\`) {
+		return errors.New("not a session token in quotes")
+	}
+	*into.(*string) = string(token)
+	return nil
+}
 
 func (w ownWire) openSession(value string) (flows.SessionToken, bool) {
 	var token string

@@ -66,16 +66,19 @@ func (a Attributes) Packed() Attributes {
 // could be let in elsewhere. An address that does not fit is left out, since
 // half of one is somebody else's, and a name ends where it has to.
 func (id Identity) told() Identity {
+	id.Name = strings.TrimSpace(id.Name)
 	left := maxTold
 	for _, group := range id.Groups {
 		left -= 4*len(group) + 6 // "…", in the assertion
+	}
+	if maxCost*(len(id.Email)+len(id.Name)) <= left {
+		return id
 	}
 	if most := fits(id.Email, left); most < len(id.Email) {
 		id.Email = ""
 	} else {
 		left -= cost(id.Email)
 	}
-	id.Name = strings.TrimSpace(id.Name)
 	id.Name = id.Name[:fits(id.Name, left)]
 	return id
 }
@@ -93,18 +96,21 @@ func fits(s string, most int) int {
 	return i
 }
 
+// maxCost is the cost of the dearest byte.
+const maxCost = 17
+
 // cost is what s takes up in three headers and, as JSON in base64, in the
 // assertion.
 func cost(s string) (n int) {
 	if !utf8.ValidString(s) {
-		return 17 * len(s)
+		return maxCost * len(s)
 	}
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c >= utf8.RuneSelf:
 			n += 11 // %XX each time, and itself
 		case c < ' ' || c == '%' || c == 0x7f || strings.IndexByte(`"\<>&`, c) >= 0:
-			n += 17 // %XX, and six bytes of \u00XX
+			n += maxCost // %XX, and six bytes of \u00XX
 		default:
 			n += 5
 		}
@@ -115,12 +121,16 @@ func cost(s string) (n int) {
 // printable encodes s byte by byte.
 func printable(s string) string {
 	const hex = "0123456789ABCDEF"
+	encoded := func(r rune) bool { return r < ' ' || r > '~' || r == '%' }
+	if !strings.ContainsFunc(s, encoded) {
+		return s
+	}
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; c >= ' ' && c <= '~' && c != '%' {
-			b.WriteByte(c)
-		} else {
+		if c := s[i]; encoded(rune(c)) {
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		} else {
+			b.WriteByte(c)
 		}
 	}
 	return b.String()
