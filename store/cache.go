@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +50,8 @@ type Cache struct {
 
 	mu      sync.RWMutex
 	hot     map[cacheKey]*Entry
+	order   [maxHot]cacheKey      // of hot, as they came: who has been ready the longest makes room
+	oldest  int                   // in order
 	bearers map[cacheKey]cacheKey // by session token: the access token's entry, which is in hot only
 	cold    remembered
 	unknown map[cacheKey]time.Time
@@ -92,12 +93,15 @@ type Entry struct {
 	until      time.Time
 	dead       atomic.Bool
 	verified   time.Time // where User.EmailVerified points to
+	place      int       // in Cache.order, under its mu: one that left and came back has another
 }
 
 // newEntry has an entry of few pieces: the garbage collector walks each of them
-// whenever it looks what is still used.
+// whenever it looks what is still used. checked.Providers is the entry's from now
+// on.
 func (c *Cache) newEntry(checked Checked, generation uint64, until time.Time) *Entry {
-	e := &Entry{Checked: checked.packed(), cache: c, generation: generation, until: until}
+	e := &Entry{Checked: checked, cache: c, generation: generation, until: until}
+	e.pack()
 	if at := e.User.EmailVerified; at != nil {
 		e.verified = *at
 		e.User.EmailVerified = &e.verified
@@ -105,22 +109,29 @@ func (c *Cache) newEntry(checked Checked, generation uint64, until time.Time) *E
 	return e
 }
 
-// packed is c with all its texts in one piece of memory.
-func (c Checked) packed() Checked {
-	c.Providers = slices.Clone(c.Providers)
-	texts := []*string{&c.User.Name, &c.User.Email, &c.User.Image, &c.Session.SessionToken, &c.Session.AccessToken}
-	for i := range c.Providers {
-		texts = append(texts, &c.Providers[i])
-	}
-	apart := make([]string, len(texts))
-	for i, t := range texts {
-		apart[i] = *t
-	}
-	rest := strings.Join(apart, "")
+// pack has all texts of c in one piece of memory.
+func (c *Checked) pack() {
+	texts := [...]*string{&c.User.Name, &c.User.Email, &c.User.Image, &c.Session.SessionToken, &c.Session.AccessToken}
+	size := 0
 	for _, t := range texts {
-		*t, rest = rest[:len(*t)], rest[len(*t):]
+		size += len(*t)
 	}
-	return c
+	for _, p := range c.Providers {
+		size += len(p)
+	}
+	var piece strings.Builder
+	piece.Grow(size)
+	move := func(t *string) {
+		at := piece.Len()
+		piece.WriteString(*t)
+		*t = piece.String()[at:]
+	}
+	for _, t := range texts {
+		move(t)
+	}
+	for i := range c.Providers {
+		move(&c.Providers[i])
+	}
 }
 
 // Live reports whether the entry may be believed without asking: whoever keeps
@@ -138,6 +149,7 @@ type flight struct {
 	entry   *Entry // nil: unknown
 	err     error
 	started time.Time
+	landed  bool // done is closed; under Cache.mu
 }
 
 // NewCache keeps up to most sessions, or none for 0. Nothing is remembered until
@@ -184,14 +196,10 @@ func (c *Cache) Check(ctx context.Context, by Token, token string) (*Entry, erro
 	case f == nil:
 		return nil, fmt.Errorf("check session: %w (too many are waiting)", ErrUnavailable)
 	}
-	late := time.NewTimer(patience) // a context of its own would cost more
-	defer late.Stop()
 	select {
-	case <-f.done:
+	case <-f.done: // within patience; see giveUp
 	case <-ctx.Done():
 		return nil, wrap("check session", ctx.Err())
-	case <-late.C:
-		return nil, wrap("check session", context.DeadlineExceeded)
 	}
 	if f.err == nil && f.entry == nil {
 		return nil, wrap("check session", ErrNotFound)
@@ -208,7 +216,7 @@ func (c *Cache) recall(key cacheKey, by Token, token string, now time.Time) (*En
 	if e, ok := c.hot[key]; ok && e.Live(now) {
 		return e, nil
 	}
-	if checked, until, ok := c.cold.find(key); ok && now.Before(until) && c.Trusted() {
+	if checked, until, ok := c.cold.find(key, now); ok && c.Trusted() {
 		checked.Session.SessionToken = token // of which key is the hash, and only those are in cold
 		e := c.newEntry(checked, c.generation.Load(), until)
 		c.heat(key, e)
@@ -232,16 +240,18 @@ func (c *Cache) recall(key cacheKey, by Token, token string, now time.Time) (*En
 	return nil, f
 }
 
-// heat keeps e ready, in place of any other when there are many. Whoever holds
-// one that is dropped here asks again.
+// heat keeps e ready, in place of what came maxHot entries ago. Whoever holds one
+// that is dropped here asks again.
 func (c *Cache) heat(key cacheKey, e *Entry) {
 	if old, ok := c.hot[key]; ok {
 		old.dead.Store(true)
-	} else if len(c.hot) >= maxHot {
-		for any, old := range c.hot {
-			c.cool(any, old)
-			break
+		e.place = old.place
+	} else {
+		longest := c.order[c.oldest]
+		if old, ok := c.hot[longest]; ok && old.place == c.oldest {
+			c.cool(longest, old)
 		}
+		e.place, c.order[c.oldest], c.oldest = c.oldest, key, (c.oldest+1)%maxHot
 	}
 	c.hot[key] = e
 }
@@ -264,6 +274,9 @@ func (c *Cache) sweep(now time.Time) {
 func (c *Cache) cool(key cacheKey, e *Entry) {
 	e.dead.Store(true)
 	delete(c.hot, key)
+	if len(c.bearers) == 0 {
+		return
+	}
 	if session := keyOf(SessionToken, e.Session.SessionToken); c.bearers[session] == key {
 		delete(c.bearers, session)
 	}
@@ -282,9 +295,49 @@ func (c *Cache) work() {
 			tokens[i] = f.token
 		}
 		generation, asked := c.generation.Load(), time.Now()
+		landed := c.giveUpOn(batch, asked)
 		found, err := c.store.Check(context.Background(), by, tokens, c.lifetimes)
+		landed()
 		c.land(batch, by, found, err, generation, asked)
 	}
+}
+
+// giveUpOn answers, while batch is under way, whoever has waited for patience, in
+// the batch or in the queue: there is none but behind batches. They share a timer,
+// because one for each would cost more than to wait does.
+func (c *Cache) giveUpOn(batch []*flight, now time.Time) (landed func()) {
+	const again = patience / 20
+	var late *time.Timer
+	underWay := true
+	c.mu.Lock() // it may go off at once
+	defer c.mu.Unlock()
+	late = time.AfterFunc(batch[0].started.Add(patience).Sub(now), func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !underWay {
+			return
+		}
+		tooOld := time.Now().Add(-patience)
+		for _, waiting := range [][]*flight{batch, c.queue[SessionToken], c.queue[AccessToken]} {
+			for _, f := range waiting {
+				if !f.landed && !f.started.After(tooOld) {
+					c.tooLate(f)
+				}
+			}
+		}
+		late.Reset(again)
+	})
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		underWay = false
+		late.Stop()
+	}
+}
+
+func (c *Cache) tooLate(f *flight) {
+	f.err = fmt.Errorf("check session: %w (out of time)", ErrUnavailable)
+	c.done(f)
 }
 
 // take removes up to maxBatch look-ups of one kind from the queue. Those that
@@ -298,9 +351,11 @@ func (c *Cache) take() (batch []*flight, by Token) {
 		for len(c.queue[by]) > 0 && len(batch) < maxBatch {
 			f := c.queue[by][0]
 			c.queue[by][0], c.queue[by] = nil, c.queue[by][1:]
+			if f.landed {
+				continue
+			}
 			if f.started.Before(tooOld) {
-				f.err = fmt.Errorf("check session: %w (out of time)", ErrUnavailable)
-				c.done(f)
+				c.tooLate(f)
 				continue
 			}
 			if !c.Trusted() && c.flights[f.key] == f {
@@ -337,6 +392,9 @@ func (c *Cache) land(batch []*flight, by Token, found []Checked, err error, gene
 	defer c.mu.Unlock()
 	now := time.Now()
 	for _, f := range batch {
+		if f.landed {
+			continue
+		}
 		f.entry, f.err = byToken[f.token], err
 		if err == nil {
 			c.keep(f, generation, now)
@@ -351,6 +409,7 @@ func (c *Cache) done(f *flight) {
 		delete(c.flights, f.key)
 	}
 	c.waiting--
+	f.landed = true
 	close(f.done)
 }
 
@@ -359,6 +418,10 @@ func (c *Cache) done(f *flight) {
 func (c *Cache) keep(f *flight, generation uint64, now time.Time) {
 	c.sweep(now)
 	trusted := generation != 0 && generation == c.generation.Load()
+	session := f.key
+	if e := f.entry; e != nil && f.by == AccessToken {
+		session = keyOf(SessionToken, e.Session.SessionToken)
+	}
 	switch e := f.entry; {
 	case e == nil && trusted:
 		if len(c.unknown) >= maxUnknown {
@@ -366,11 +429,11 @@ func (c *Cache) keep(f *flight, generation uint64, now time.Time) {
 		}
 		c.unknown[f.key] = now.Add(unknownTrust)
 	case e == nil:
-	case !trusted || c.ended.since(keyOf(SessionToken, e.Session.SessionToken), f.started):
+	case !trusted || c.ended.since(session, f.started):
 		e.dead.Store(true)
 	case f.by == AccessToken:
 		c.heat(f.key, e)
-		c.bearers[keyOf(SessionToken, e.Session.SessionToken)] = f.key
+		c.bearers[session] = f.key
 	default:
 		c.heat(f.key, e)
 		c.cold.keep(f.key, e.Checked, e.until, now)

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/gatepost/gatepost/store"
 	"github.com/gatepost/gatepost/store/storetest"
 )
@@ -310,4 +312,39 @@ func TestCacheOfADatabaseThatHangs(t *testing.T) {
 		t.Errorf("answers came %v after the database was back", took)
 	}
 	eventually(t, "everybody has gone", func() bool { return runtime.NumGoroutine() < before+20 })
+}
+
+// who waits behind a statement that hangs, in its batch or in the queue, is
+// answered when their own time is over, also where the statement goes on.
+func TestNobodyWaitsForAStatementThatHangs(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t)
+	_, c := newCache(t, url, store.Options{Timeout: 20 * time.Second, MaxConns: 4})
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE sessions"); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 300 {
+		time.Sleep(10 * time.Millisecond)
+		wg.Go(func() {
+			start := time.Now()
+			_, err := c.Check(t.Context(), store.SessionToken, fmt.Sprint("made up ", i))
+			if took := time.Since(start); !errors.Is(err, store.ErrUnavailable) || took < time.Second || took > 3*time.Second {
+				t.Errorf("check %d: %v after %v", i, err, took)
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "checks are answered again", func() bool {
+		_, err := c.Check(t.Context(), store.SessionToken, "made up")
+		return errors.Is(err, store.ErrNotFound)
+	})
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"testing"
 	"time"
@@ -50,6 +51,28 @@ func TestPackedSaysTheSame(t *testing.T) {
 		if got := c.newEntry(want, 1, time.Time{}).Checked; !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v\nwant %+v", got, want)
 		}
+	}
+}
+
+// As many as there is room for stay ready, however often their time is over and
+// they come back in another order.
+func TestThoseWhoFitStayReady(t *testing.T) {
+	c := &Cache{cold: remembered{most: 10}}
+	c.trust(true)
+	now := time.Now()
+	for range 10 {
+		for _, n := range rand.Perm(maxHot) {
+			checked := someone(n)
+			checked.Session.SessionToken = fmt.Sprint(n)
+			e := c.newEntry(checked, c.generation.Load(), now.Add(maxTrust))
+			c.keep(&flight{key: keyOf(SessionToken, fmt.Sprint(n)), token: fmt.Sprint(n), entry: e, started: now}, e.generation, now)
+		}
+		for n := range maxHot {
+			if e := c.hot[keyOf(SessionToken, fmt.Sprint(n))]; e == nil || !e.Live(now) {
+				t.Fatalf("%d of %d is not ready", n, maxHot)
+			}
+		}
+		now = now.Add(maxTrust + time.Second)
 	}
 }
 

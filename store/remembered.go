@@ -66,7 +66,8 @@ func (r *remembered) keep(key cacheKey, c Checked, until, now time.Time) {
 	h.chunks[last] = append(h.chunks[last], record...)
 }
 
-func (r *remembered) find(key cacheKey) (c Checked, until time.Time, ok bool) {
+// find is without a result for what is past its time.
+func (r *remembered) find(key cacheKey, now time.Time) (c Checked, until time.Time, ok bool) {
 	h := &r.now
 	p, ok := h.at[key]
 	if !ok {
@@ -76,7 +77,9 @@ func (r *remembered) find(key cacheKey) (c Checked, until time.Time, ok bool) {
 		}
 	}
 	in := fields(h.chunks[p.chunk][p.offset:])
-	until = r.epoch.Add(time.Duration(in.number()))
+	if until = r.epoch.Add(time.Duration(in.number())); !now.Before(until) {
+		return c, until, false
+	}
 	return in.checked(), until, true
 }
 

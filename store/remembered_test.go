@@ -35,7 +35,7 @@ func TestRememberedComesBack(t *testing.T) {
 				r.clear()
 				now := time.Now()
 				r.keep(cacheKey{1}, want, now.Add(time.Second), now)
-				got, until, ok := r.find(cacheKey{1})
+				got, until, ok := r.find(cacheKey{1}, now)
 				if !access {
 					want.Session.AccessToken = ""
 				}
@@ -59,29 +59,29 @@ func TestRememberedIsBounded(t *testing.T) {
 		}
 	}
 	for n := 40_001; n < 50_000; n++ {
-		if got, _, ok := r.find(key(n)); !ok || got.User.ID != int32(n) {
+		if got, _, ok := r.find(key(n), now); !ok || got.User.ID != int32(n) {
 			t.Fatalf("session %d: %+v, %v", n, got, ok)
 		}
 	}
-	if _, _, ok := r.find(key(1)); ok {
+	if _, _, ok := r.find(key(1), now); ok {
 		t.Error("the oldest is still there")
 	}
 	// Forgotten is forgotten in either half, and a newer answer hides an older one.
 	for _, n := range []int{49_999, 41_000} {
 		r.forget(key(n))
-		if _, _, ok := r.find(key(n)); ok {
+		if _, _, ok := r.find(key(n), now); ok {
 			t.Errorf("session %d was forgotten", n)
 		}
 	}
 	r.keep(key(41_001), someone(7), now.Add(maxTrust), now)
-	if got, _, _ := r.find(key(41_001)); got.User.ID != 7 {
+	if got, _, _ := r.find(key(41_001), now); got.User.ID != 7 {
 		t.Errorf("got the answer of before: %+v", got)
 	}
 	// One that does not fit hides what was known, too.
 	big := someone(8)
 	big.User.Image = strings.Repeat("x", maxRecord)
 	r.keep(key(41_001), big, now.Add(maxTrust), now)
-	if _, _, ok := r.find(key(41_001)); ok {
+	if _, _, ok := r.find(key(41_001), now); ok {
 		t.Error("the answer of before is back")
 	}
 	later := now.Add(maxTrust + time.Second)
