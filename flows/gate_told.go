@@ -79,8 +79,11 @@ type keptAssertion struct {
 type assertionKey [16]byte
 
 func assertionKeyOf(host string, id gate.Identity) assertionKey {
-	said := binary.AppendVarint(nil, int64(id.UserID))
-	for _, s := range append([]string{host, id.Email, id.Name}, id.Groups...) {
+	said := binary.AppendVarint(make([]byte, 0, 256), int64(id.UserID)) // not on the heap, as a rule
+	for _, s := range [...]string{host, id.Email, id.Name} {
+		said = append(binary.AppendUvarint(said, uint64(len(s))), s...)
+	}
+	for _, s := range id.Groups {
 		said = append(binary.AppendUvarint(said, uint64(len(s))), s...)
 	}
 	sum := sha256.Sum256(said)

@@ -77,7 +77,7 @@ type CacheStats struct {
 type cacheKey [16]byte
 
 func keyOf(by Token, token string) cacheKey {
-	sum := sha256.Sum256(append([]byte{byte(by)}, token...))
+	sum := sha256.Sum256(append(append(make([]byte, 0, 128), byte(by)), token...)) // not on the heap
 	return cacheKey(sum[:])
 }
 

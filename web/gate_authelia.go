@@ -92,7 +92,7 @@ func autheliaRedirecting(p *checkpoint, c echo.Context, request gate.Request) er
 		return p.unauthorized(c, p.signInFor(c.Request(), request))
 	}
 	if request.Method == http.MethodOptions {
-		notCached(c.Response().Header())
+		p.notCached(c.Response().Header())
 		c.Response().Header().Set("Location", p.signInFor(c.Request(), request))
 		c.Response().WriteHeader(http.StatusFound)
 		return nil

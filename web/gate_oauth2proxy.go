@@ -117,7 +117,7 @@ func realIP(r *http.Request) (netip.Addr, error) {
 // plainly refuses as /oauth2/auth does: the proxy's configuration leads on.
 func plainly(p *checkpoint, c echo.Context, _ gate.Request) error {
 	h := c.Response().Header()
-	notCached(h)
+	p.notCached(h)
 	h["Www-Authenticate"] = bearerChallenge
 	return c.String(http.StatusUnauthorized, "Unauthorized\n")
 }

@@ -82,7 +82,7 @@ func tinyauthRedirecting(p *checkpoint, c echo.Context, request gate.Request) er
 
 func tinyauthPointing(p *checkpoint, c echo.Context, request gate.Request) error {
 	h := c.Response().Header()
-	notCached(h)
+	p.notCached(h)
 	h["Www-Authenticate"] = bearerChallenge
 	h["X-Tinyauth-Location"] = []string{p.signInFor(c.Request(), request)}
 	return c.JSON(http.StatusUnauthorized, map[string]any{"status": http.StatusUnauthorized, "message": "Unauthorized"})

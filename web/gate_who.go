@@ -42,7 +42,7 @@ func newSeen(most int) *seen {
 }
 
 func keyOf(sealed string) sealedKey {
-	sum := sha256.Sum256([]byte(sealed))
+	sum := sha256.Sum256(append(make([]byte, 0, sealedSession), sealed...)) // not on the heap
 	return sealedKey(sum[:16])
 }
 

@@ -42,3 +42,19 @@ func TestPeersThatShareAPlace(t *testing.T) {
 		}
 	}
 }
+
+// An answer has the Date of its own second.
+func TestDates(t *testing.T) {
+	var d dates
+	start := time.Date(2026, 11, 27, 23, 59, 59, 999_999_999, time.FixedZone("", 3600))
+	for _, tt := range []struct {
+		after time.Duration
+		want  string
+	}{
+		{0, "Fri, 27 Nov 2026 22:59:59 GMT"}, {1, "Fri, 27 Nov 2026 23:00:00 GMT"}, {time.Second, "Fri, 27 Nov 2026 23:00:00 GMT"}, {2, "Fri, 27 Nov 2026 23:00:00 GMT"}, {-time.Hour, "Fri, 27 Nov 2026 21:59:59 GMT"},
+	} {
+		if got := d.at(start.Add(tt.after)); len(got) != 1 || got[0] != tt.want {
+			t.Errorf("after %s: %q, want %q", tt.after, got, tt.want)
+		}
+	}
+}
