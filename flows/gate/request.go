@@ -34,8 +34,11 @@ type Request struct {
 // strictest verdict of all methods (forward-auth §8.2 rule 7).
 const UnknownMethod = "*"
 
-// errTarget reports what no honest client sends.
-var errTarget = errors.New("the request target")
+// What no honest client sends.
+var (
+	errTarget = errors.New("the request target")
+	errHost   = errors.New("the host cannot be read")
+)
 
 // NewRequest checks and takes apart what a proxy says: target is path and query
 // as the client sent them, authority its host with or without port. What could
@@ -85,29 +88,28 @@ func upperCase(s string) bool {
 // canonicalHost is the one form in which hosts are compared. Peers compared as
 // sent, and APP.example.com passed their lists (CVE-2026-77560).
 func canonicalHost(authority string) (host, port string, err error) {
-	bad := errors.New("the host cannot be read")
 	host = authority
 	if strings.HasPrefix(host, "[") {
 		end := strings.IndexByte(host, ']')
 		if end < 0 {
-			return "", "", bad
+			return "", "", errHost
 		}
 		address, err := netip.ParseAddr(host[1:end])
 		rest := host[end+1:]
 		if err != nil || !address.Is6() || address.Zone() != "" || rest != "" && !strings.HasPrefix(rest, ":") || !isPort(strings.TrimPrefix(rest, ":")) {
-			return "", "", bad
+			return "", "", errHost
 		}
 		return "[" + address.String() + "]", strings.TrimPrefix(rest, ":"), nil
 	}
 	if i := strings.IndexByte(host, ':'); i >= 0 {
 		host, port = host[:i], host[i+1:]
 		if !isPort(port) {
-			return "", "", bad
+			return "", "", errHost
 		}
 	}
 	host = strings.TrimSuffix(host, ".")
 	if host == "" || len(host) > 253 {
-		return "", "", bad
+		return "", "", errHost
 	}
 	plain := true
 	for i := range len(host) {
@@ -115,17 +117,17 @@ func canonicalHost(authority string) (host, port string, err error) {
 		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
 		case c == '.':
 			if i == 0 || host[i-1] == '.' {
-				return "", "", bad
+				return "", "", errHost
 			}
 		case 'A' <= c && c <= 'Z', c >= utf8.RuneSelf:
 			plain = false
 		default: // userinfo, %, white space, controls
-			return "", "", bad
+			return "", "", errHost
 		}
 	}
 	if !plain {
 		if host, err = idna.Lookup.ToASCII(strings.ToLower(host)); err != nil || host == "" {
-			return "", "", bad
+			return "", "", errHost
 		}
 	}
 	return host, port, nil
