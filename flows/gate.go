@@ -24,10 +24,10 @@ type Gate struct {
 
 // A Person is who a live session or access token is of.
 type Person struct {
-	gate.Identity
-
-	entry *store.Entry
+	entry *store.Entry         // every check reads both, so they come first
 	told  atomic.Pointer[told] // the last: most people ask for one host at a time
+
+	gate.Identity
 }
 
 // Session is the session that p came by.

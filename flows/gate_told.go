@@ -14,18 +14,19 @@ import (
 // than all the rest of a check.
 const assertionReuse = time.Minute
 
-// fresh reports that an assertion issued then is still sent. It goes by the wall
-// clock, as the application's look at it does, and anew where that was set back.
-func fresh(issued, now time.Time) bool {
-	age := now.Round(0).Sub(issued.Round(0))
+// fresh reports that an assertion issued then (UnixNano) is still sent. It goes by
+// the wall clock, as the application's look at it does, and anew where that was
+// set back.
+func fresh(issued int64, now time.Time) bool {
+	age := time.Duration(now.UnixNano() - issued)
 	return age >= 0 && age < assertionReuse
 }
 
 // told is what the application at host is told of a person, with an assertion
-// that was issued then.
+// that was issued then (UnixNano): 120 bytes, two lines of the processor's cache.
 type told struct {
 	host       string
-	issued     time.Time
+	issued     int64
 	attributes gate.Attributes
 }
 
@@ -43,7 +44,7 @@ func (g *Gate) Attributes(p *Person, host string) (*gate.Attributes, error) {
 		if token, err = g.Signer.Sign(host, p.Identity, now); err != nil {
 			return nil, err
 		}
-		issued = now
+		issued = now.UnixNano()
 		g.assertions.put(key, token, now)
 	}
 	a := p.Identity.Attributes()
@@ -90,20 +91,20 @@ func assertionKeyOf(host string, id gate.Identity) assertionKey {
 	return assertionKey(sum[:])
 }
 
-func (a *assertions) get(key assertionKey, now time.Time) (token string, issued time.Time, ok bool) {
+func (a *assertions) get(key assertionKey, now time.Time) (token string, issued int64, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	k, ok := a.kept[key]
 	if !ok || a.gone(k, now) {
-		return "", time.Time{}, false
+		return "", 0, false
 	}
 	at := k.begins % assertionsBytes
-	return string(a.ring[at : at+k.size]), time.Unix(0, k.issued), true
+	return string(a.ring[at : at+k.size]), k.issued, true
 }
 
 // gone is called with mu held.
 func (a *assertions) gone(k keptAssertion, now time.Time) bool {
-	return a.next-k.begins > assertionsBytes || !fresh(time.Unix(0, k.issued), now)
+	return a.next-k.begins > assertionsBytes || !fresh(k.issued, now)
 }
 
 func (a *assertions) put(key assertionKey, token string, now time.Time) {

@@ -84,16 +84,18 @@ func keyOf(by Token, token string) cacheKey {
 // An Entry is a checked session for as long as it is remembered. It is shared:
 // nothing but Memo may change.
 type Entry struct {
-	Checked
-	// Memo is what a caller derived from the entry; it is forgotten with it.
-	Memo atomic.Value
-
+	// What Live reads is in one line of the processor's cache.
 	cache      *Cache
 	generation uint64 // 0: never to be believed again
 	until      time.Time
 	dead       atomic.Bool
-	verified   time.Time // where User.EmailVerified points to
-	place      int       // in Cache.order, under its mu: one that left and came back has another
+
+	Checked
+	// Memo is what a caller derived from the entry; it is forgotten with it.
+	Memo atomic.Value
+
+	verified time.Time // where User.EmailVerified points to
+	place    int       // in Cache.order, under its mu: one that left and came back has another
 }
 
 // newEntry has an entry of few pieces: the garbage collector walks each of them
