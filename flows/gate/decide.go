@@ -126,10 +126,15 @@ func hasUpper(s string) bool {
 // judge goes through the rules for one reading.
 func (r *Rules) judge(request *Request, as *reading, id *Identity, explain bool) (Decision, []Step) {
 	var steps []Step
-	step := func(n int, name string, words ...string) {
-		if explain {
-			steps = append(steps, Step{n, name, strings.Join(words, "")})
+	// Nothing is put into words where nobody asks why.
+	step := func(n int, name, says string, whom *people, more string) {
+		if !explain {
+			return
 		}
+		if whom != nil {
+			says += whom.words()
+		}
+		steps = append(steps, Step{n, name, says + more})
 	}
 	helps := false // signing in could
 	for i := range r.rules {
@@ -137,40 +142,42 @@ func (r *Rules) judge(request *Request, as *reading, id *Identity, explain bool)
 		n := i + 1
 		matches, unknown, why := rule.matches(request, as, id)
 		if !matches {
-			step(n, rule.Name, "does not apply: ", why)
+			step(n, rule.Name, "does not apply: ", nil, why)
 			continue
 		}
 		d := Decision{Rule: n, Name: rule.Name}
 		switch {
 		case request.Preflight && rule.Preflight:
-			step(n, rule.Name, "lets preflights pass")
+			step(n, rule.Name, "lets preflights pass", nil, "")
 			d.Outcome = Allow
 			return d, steps
 		case rule.deny != nil && rule.deny.include(id) && !unknown:
-			step(n, rule.Name, "forbids it to ", rule.deny.words())
+			step(n, rule.Name, "forbids it to ", rule.deny, "")
 			d.Outcome = Deny
 			return d, steps
 		case rule.deny != nil:
-			step(n, rule.Name, "forbids it to others only")
+			step(n, rule.Name, "forbids it to others only", nil, "")
 			continue
 		case rule.allow.kind == whoEveryone && as.suspicious:
-			step(n, rule.Name, "is public, and does not count for a path that can be read in several ways")
+			step(n, rule.Name, "is public, and does not count for a path that can be read in several ways", nil, "")
 			continue
 		case rule.allow.include(id) && !unknown:
-			step(n, rule.Name, "allows it to ", rule.allow.words())
+			step(n, rule.Name, "allows it to ", rule.allow, "")
 			d.Outcome = Allow
 			return d, steps
 		case rule.Next:
-			step(n, rule.Name, "allows it to ", rule.allow.words(), ", and leaves others to the next rule")
+			step(n, rule.Name, "allows it to ", rule.allow, ", and leaves others to the next rule")
 			helps = true
 			continue
 		}
-		step(n, rule.Name, "allows it only to ", rule.allow.words())
+		step(n, rule.Name, "allows it only to ", rule.allow, "")
 		d.Needs = rule.allow.needs()
 		d.Outcome = refusal(id)
 		return d, steps
 	}
-	return r.byDefault(as, id, helps, steps, explain)
+	d, says, whom := r.byDefault(as, id, helps)
+	step(0, "", says, whom, "")
+	return d, steps
 }
 
 func refusal(id *Identity) Outcome {
@@ -180,23 +187,18 @@ func refusal(id *Identity) Outcome {
 	return SignIn
 }
 
-func (r *Rules) byDefault(as *reading, id *Identity, helps bool, steps []Step, explain bool) (Decision, []Step) {
-	d := Decision{Outcome: Deny}
-	text := "no rule allows it"
+func (r *Rules) byDefault(as *reading, id *Identity, helps bool) (d Decision, says string, whom *people) {
 	switch {
 	case r.last.allow != nil && r.last.allow.include(id) && !(r.last.allow.kind == whoEveryone && as.suspicious):
-		d.Outcome, text = Allow, "what no rule speaks of is open to "+r.last.allow.words()
-	case r.last.allow != nil || helps:
-		d.Outcome, text = refusal(id), "no rule allows it to somebody who is not signed in"
-		if id.signedIn() {
-			text = "no rule allows it to this person"
-		}
-		d.Needs = NeedsPeople
+		return Decision{Outcome: Allow}, "what no rule speaks of is open to ", r.last.allow
+	case r.last.allow == nil && !helps:
+		return Decision{Outcome: Deny}, "no rule allows it", nil
 	}
-	if explain {
-		steps = append(steps, Step{Text: text})
+	d = Decision{Outcome: refusal(id), Needs: NeedsPeople}
+	if id.signedIn() {
+		return d, "no rule allows it to this person", nil
 	}
-	return d, steps
+	return d, "no rule allows it to somebody who is not signed in", nil
 }
 
 // matches reports whether the rule speaks of the request. unknown means that it

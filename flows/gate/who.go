@@ -153,9 +153,19 @@ func (p *people) include(id *Identity) bool {
 	case whoEveryone:
 		return true
 	case whoAny:
-		return slices.ContainsFunc(p.of, func(q people) bool { return q.include(id) })
+		for i := range p.of {
+			if p.of[i].include(id) {
+				return true
+			}
+		}
+		return false
 	case whoAll:
-		return len(p.of) > 0 && !slices.ContainsFunc(p.of, func(q people) bool { return !q.include(id) })
+		for i := range p.of {
+			if !p.of[i].include(id) {
+				return false
+			}
+		}
+		return len(p.of) > 0
 	}
 	if !id.signedIn() {
 		return false
