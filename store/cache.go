@@ -350,6 +350,7 @@ func (c *Cache) take() (batch []*flight, by Token) {
 	defer c.mu.Unlock()
 	tooOld := time.Now().Add(-patience)
 	for by := range c.queue {
+		batch = make([]*flight, 0, min(len(c.queue[by]), maxBatch))
 		for len(c.queue[by]) > 0 && len(batch) < maxBatch {
 			f := c.queue[by][0]
 			c.queue[by][0], c.queue[by] = nil, c.queue[by][1:]

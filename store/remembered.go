@@ -16,6 +16,7 @@ type remembered struct {
 	now, before half
 	turned      time.Time
 	epoch       time.Time // moments of this process count from it: its clock cannot be set
+	record      []byte    // the last that was written, whose memory the next takes
 }
 
 // A half is an index of records in chunks.
@@ -51,8 +52,10 @@ func (r *remembered) keep(key cacheKey, c Checked, until, now time.Time) {
 	if !r.access {
 		c.Session.AccessToken = ""
 	}
-	record := appendChecked(binary.AppendVarint(nil, int64(until.Sub(r.epoch))), c)
+	record := appendChecked(binary.AppendVarint(r.record[:0], int64(until.Sub(r.epoch))), c)
+	r.record = record
 	if len(record) > maxRecord {
+		r.record = nil
 		delete(r.now.at, key)
 		return
 	}

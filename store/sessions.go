@@ -58,7 +58,7 @@ func (s *Store) Check(ctx context.Context, by Token, tokens []string, l Lifetime
 		sql, args = checkByAccess, []any{tokens, l.end()}
 	}
 	err = s.do(ctx, "check sessions", func(ctx context.Context) error {
-		found = found[:0]
+		found = make([]Checked, 0, len(tokens))
 		rows, err := s.pool.Query(ctx, sql, args...)
 		if err != nil {
 			return err

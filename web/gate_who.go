@@ -23,10 +23,16 @@ import (
 // they are while we run, and so does the verdict.
 type seen struct {
 	mu      sync.RWMutex
-	most    int
-	who     map[sealedKey]*flows.Person
+	who     map[sealedKey]known
+	order   []sealedKey // of who, as they came: the one that came first makes room
+	oldest  int         // in order
 	refused map[sealedKey]struct{}
 	swept   time.Time
+}
+
+type known struct {
+	person *flows.Person
+	place  int // in seen.order: one that left and came back has another
 }
 
 type sealedKey [16]byte
@@ -38,7 +44,7 @@ const (
 )
 
 func newSeen(most int) *seen {
-	return &seen{most: most, who: map[sealedKey]*flows.Person{}, refused: map[sealedKey]struct{}{}}
+	return &seen{who: map[sealedKey]known{}, order: make([]sealedKey, most), refused: map[sealedKey]struct{}{}}
 }
 
 func keyOf(sealed string) sealedKey {
@@ -50,7 +56,7 @@ func keyOf(sealed string) sealedKey {
 func (s *seen) get(k sealedKey) (p *flows.Person, refused bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if p = s.who[k]; p == nil {
+	if p = s.who[k].person; p == nil {
 		_, refused = s.refused[k]
 	}
 	return p, refused
@@ -70,15 +76,18 @@ func (s *seen) put(k sealedKey, p *flows.Person, now time.Time) {
 	defer s.mu.Unlock()
 	if now.Sub(s.swept) > sweepEvery {
 		s.swept = now
-		maps.DeleteFunc(s.who, func(_ sealedKey, p *flows.Person) bool { return !p.Live(now) })
+		maps.DeleteFunc(s.who, func(_ sealedKey, old known) bool { return !old.person.Live(now) })
 	}
-	if _, there := s.who[k]; !there && len(s.who) >= s.most {
-		for old := range s.who {
-			delete(s.who, old)
-			break
-		}
+	if old, there := s.who[k]; there {
+		s.who[k] = known{p, old.place}
+		return
 	}
-	s.who[k] = p
+	first := s.order[s.oldest]
+	if old, there := s.who[first]; there && old.place == s.oldest {
+		delete(s.who, first)
+	}
+	s.who[k], s.order[s.oldest] = known{p, s.oldest}, k
+	s.oldest = (s.oldest + 1) % len(s.order)
 }
 
 func (s *seen) forget(k sealedKey) {

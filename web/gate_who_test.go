@@ -3,6 +3,7 @@ package web
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,35 @@ func TestRefusedCookiesDisplaceNobody(t *testing.T) {
 	}
 	if p, refused := s.get(keyOf("unknown")); p != nil || refused {
 		t.Errorf("unknown: %v, %t", p, refused)
+	}
+}
+
+// Who comes takes the place of who came three before, if they are there still.
+func TestSeenMakesRoom(t *testing.T) {
+	s, now := newSeen(3), time.Now()
+	s.swept = now
+	person := map[string]*flows.Person{}
+	for _, step := range []struct{ do, want string }{
+		{"a", "a"}, {"b", "ab"}, {"a", "ab"}, {"c", "abc"}, {"d", "bcd"}, {"-c", "bd"}, {"c", "cd"}, {"e", "cde"}, {"d", "cde"}, {"f", "cef"}, {"-f", "ce"}, {"-e", "c"}, {"-c", ""}, {"g", "g"}, {"h", "gh"}, {"i", "ghi"},
+	} {
+		name := strings.TrimPrefix(step.do, "-")
+		if name != step.do {
+			s.forget(keyOf(name))
+		} else {
+			person[name] = &flows.Person{}
+			s.put(keyOf(name), person[name], now)
+		}
+		got := ""
+		for c := 'a'; c <= 'i'; c++ {
+			if p, _ := s.get(keyOf(string(c))); p != nil {
+				if got += string(c); p != person[string(c)] {
+					t.Errorf("after %s: %c is somebody else", step.do, c)
+				}
+			}
+		}
+		if got != step.want {
+			t.Errorf("after %s: %q, want %q", step.do, got, step.want)
+		}
 	}
 }
 
