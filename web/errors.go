@@ -159,6 +159,9 @@ func (s *server) protocolError(c echo.Context, he *echo.HTTPError) error {
 		// The contract's words and status (nextauth-v3 §3).
 		return c.String(http.StatusBadRequest, "Error: This action with HTTP "+cut(c.Request().Method)+" is not supported by NextAuth.js\nCode: method_not_allowed\nRequest id: "+entryOf(c).id+"\n")
 	}
+	if he.Code == http.StatusNotFound && s.astray != nil {
+		s.astray(c.Request())
+	}
 	reason := map[int]string{
 		http.StatusNotFound: "not_found", http.StatusRequestEntityTooLarge: "body_too_large", http.StatusRequestHeaderFieldsTooLarge: "too_many_cookies",
 	}[he.Code]

@@ -31,7 +31,8 @@ type checkpoint struct {
 	seen     *seen
 	dates    dates
 	returnTo returnable
-	warn     rate.Sometimes
+
+	warn, warnAstray rate.Sometimes
 
 	checks  *echo.Echo
 	aliases map[string]bool // paths of other projects' checks; see gate_compat.go
@@ -61,7 +62,7 @@ func (s *server) newCheckpoint() *checkpoint {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	p := &checkpoint{server: s, trusted: s.TrustedProxies, seen: newSeen(maxSeen), session: s.cookies.name(sessionCookie),
-		warn:   rate.Sometimes{First: 10, Interval: logInterval},
+		warn: rate.Sometimes{First: 10, Interval: logInterval}, warnAstray: rate.Sometimes{First: 10, Interval: logInterval},
 		checks: e, aliases: map[string]bool{}}
 	p.returnTo = returnable{rule: s.ReturnTo, signIn: s.url("/signin", nil), by: p.backFrom, begins: map[origin]string{}}
 	base := strings.TrimSuffix(s.BasePath, "/")

@@ -77,8 +77,9 @@ type server struct {
 	assets  assets
 	logos   map[string]string
 	cookies *cookies
-	guesses *limiter // by client
-	fetches *limiter // by user: of upstream tokens
+	guesses *limiter            // by client
+	fetches *limiter            // by user: of upstream tokens
+	astray  func(*http.Request) // is told of what no route takes; nil without a gate
 }
 
 // New gives the handler for everything under the base path, and / which leads
@@ -127,6 +128,7 @@ func New(c Config) (http.Handler, error) {
 	var point *checkpoint
 	if c.Gate != nil {
 		point = s.newCheckpoint()
+		s.astray = point.astray
 		root = point.open(e, c.Compat)
 	}
 	e.Match(both, "/", root)

@@ -32,12 +32,53 @@ func TestSurfacesAreOff(t *testing.T) {
 				}
 			}
 		}
+		for surface, says := range map[string]string{"oauth2-proxy": "/oauth2/auth", "authelia": "/api/authz", "tinyauth": "/api/auth/traefik"} {
+			if told := strings.Contains(s.log.String(), `"path":"`+says+`"`); told != (surface != on) {
+				t.Errorf("compat %q: the log tells of %s: %t", on, says, told)
+			}
+		}
 		if p := s.ask("GET", "/", everything...); (p.status == http.StatusOK) != (on == "oauth2-proxy") {
 			t.Errorf("compat %q: / answers a question with %d", on, p.status)
 		}
 		if p := s.ask("GET", "/?rd=https://app.example.org/x"); (p.location == s.signIn("https://app.example.org/x")) != (on == "authelia") {
 			t.Errorf("compat %q: /?rd= leads to %q", on, p.location)
 		}
+	}
+}
+
+// Who has another base_path than the proxy is told so, and nobody else can write
+// that into the log.
+func TestQuestionsThatGoAstray(t *testing.T) {
+	s := guarded(t, nil)
+	_, forwarded := question("forward", "GET", "https://app.example.org/secret")
+	_, original := question("nginx", "GET", "https://app.example.org/secret")
+	for _, tt := range []struct {
+		path   string
+		header []string
+		says   string // "" for nothing
+	}{
+		{"/api/auth2/forward", forwarded, "have the proxy ask /auth/forward: base_path is /auth"},
+		{"/nginx", original, "have the proxy ask /auth/nginx: base_path is /auth"},
+		{"/sso/envoy/secret", forwarded, "have the proxy ask /auth/envoy: base_path is /auth"},
+		{"/oauth2/auth", original, "name oauth2-proxy under compat, or have the proxy ask below /auth"},
+		{"/api/auth/caddy", forwarded, "name tinyauth under compat"},
+		{"/api/auth/secret", forwarded, ""},
+		{"/forward", nil, ""},
+		{"/wp-admin/secret", forwarded, ""},
+	} {
+		before := len(s.log.String())
+		if p := s.ask("GET", tt.path, tt.header...); p.status != http.StatusNotFound {
+			t.Errorf("%s: %d", tt.path, p.status)
+		}
+		log := s.log.String()[before:]
+		if told := strings.Contains(log, "a proxy asks where no check is"); told != (tt.says != "") || !strings.Contains(log, tt.says) || strings.Contains(log, "secret") {
+			t.Errorf("%s: %s", tt.path, log)
+		}
+	}
+	client := guarded(t, func(c *Config) { c.TrustedProxies = []string{"192.0.2.1/32"} })
+	client.ask("GET", "/nginx", original...)
+	if strings.Contains(client.log.String(), "no check is") {
+		t.Error("a peer that is no proxy wrote into the log")
 	}
 }
 
