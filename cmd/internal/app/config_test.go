@@ -101,6 +101,7 @@ func TestMistakes(t *testing.T) {
 		{"broken YAML", "a: [", "c.yaml:2:1: not YAML"},
 		{"tab", "mail:\n\thost: x\n", "c.yaml:2:1: not YAML"},
 		{"unknown anchor", "keys: *none\n", "c.yaml:1:7: not YAML"},
+		{"no such port", strings.Replace(good, "auth.example.org", "auth.example.org:99999", 1), `c.yaml:1:13: public_url: "https://auth.example.org:99999": there is no port 99999`},
 		{"clear text", strings.Replace(good, "https:", "http:", 1), "c.yaml:1:13: public_url: must be https"},
 		{"short key", "public_url: https://a.example.org\nkeys: [hunter2]\ndatabase: {url: 'host=/x'}\n", "c.yaml:2:8: keys[0]: has 7 bytes, needs 32"},
 		{"short key elsewhere", "public_url: https://a.example.org\nkeys: ['env:SHORT']\ndatabase: {url: 'host=/x'}\n", "c.yaml:2:8: keys[0]: env:SHORT: has 7 bytes, needs 32"},

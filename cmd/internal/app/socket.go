@@ -26,6 +26,9 @@ type socket struct {
 // replaced; whatever else is there stays, and is an error.
 func listenSocket(path string, mode fs.FileMode) (net.Listener, error) {
 	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no folder %s; make it, owned by the user that Gatepost runs as", filepath.Dir(path))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ func TestListenSocket(t *testing.T) {
 		"a file":          {func(t *testing.T, path string) { os.WriteFile(path, []byte("precious"), 0o600) }, "is there and is no socket"},
 		"a folder":        {func(t *testing.T, path string) { os.Mkdir(path, 0o700) }, "is there and is no socket"},
 		"a link":          {func(t *testing.T, path string) { leaveSocket(t, path+"2"); os.Symlink(path+"2", path) }, "is there and is no socket"},
+		"no folder":       {func(t *testing.T, path string) { os.Remove(filepath.Dir(path)) }, "; make it, owned by"},
 		"a linked lock":   {func(t *testing.T, path string) { os.Symlink(path+"2", path+".lock") }, "too many levels"},
 	} {
 		t.Run(name, func(t *testing.T) {

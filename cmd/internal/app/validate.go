@@ -81,6 +81,8 @@ func (c Config) validateServer(m *mistakes) {
 		m.wrong("public_url", "is missing; set it to where browsers reach Gatepost, as in https://auth.example.org")
 	case err != nil || public.Host == "" || public.User != nil || strings.Trim(public.Path, "/") != "" || public.RawQuery != "" || public.Fragment != "":
 		m.wrong("public_url", "%q is not https and a host; paths belong into base_path", c.PublicURL)
+	case noPort(public):
+		m.wrong("public_url", "%q: there is no port %s", c.PublicURL, public.Port())
 	case public.Scheme == "http" && !(c.Dev && loopback(public.Hostname())):
 		m.wrong("public_url", "must be https; http is for loopback with dev: true")
 	case public.Scheme != "https" && public.Scheme != "http":
@@ -321,6 +323,8 @@ func (c Config) validateSites(public *url.URL, m *mistakes) {
 		switch {
 		case err != nil || u.Host == "" || u.Path != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && !(c.Dev && u.Scheme == "http"):
 			m.wrong(key+".url", "%q: want https and a host, as in https://auth.example.net", s.URL)
+		case noPort(u):
+			m.wrong(key+".url", "%q: there is no port %s", s.URL, u.Port())
 		case slices.Contains(taken, strings.ToLower(u.Hostname())): // a site leads to public_url: to itself, for ever
 			m.wrong(key+".url", "%s is named by public_url or another site; give each domain a host of its own", u.Hostname())
 		case s.Domain == "":
@@ -457,6 +461,12 @@ func (c Config) checkReach(public string, m *mistakes) {
 			}
 		}
 	}
+}
+
+// noPort reports that u names a port that there is not.
+func noPort(u *url.URL) bool {
+	port, err := strconv.Atoi(u.Port())
+	return u.Port() != "" && (err != nil || port < 1 || port > 65535)
 }
 
 func loopback(host string) bool {
