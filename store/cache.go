@@ -151,7 +151,8 @@ type flight struct {
 	entry   *Entry // nil: unknown
 	err     error
 	started time.Time
-	landed  bool // done is closed; under Cache.mu
+	since   time.Time // who waits began to, at the earliest
+	landed  bool      // done is closed; under Cache.mu
 }
 
 // NewCache keeps up to most sessions, or none for 0. Nothing is remembered until
@@ -199,7 +200,7 @@ func (c *Cache) Check(ctx context.Context, by Token, token string) (*Entry, erro
 		return nil, fmt.Errorf("check session: %w (too many are waiting)", ErrUnavailable)
 	}
 	select {
-	case <-f.done: // within patience; see giveUp
+	case <-f.done: // within patience; see giveUpOn
 	case <-ctx.Done():
 		return nil, wrap("check session", ctx.Err())
 	}
@@ -229,7 +230,7 @@ func (c *Cache) recall(key cacheKey, by Token, token string, now time.Time) (*En
 		if c.waiting >= maxWaiting {
 			return nil, nil
 		}
-		f = &flight{key: key, by: by, token: token, done: make(chan struct{}), started: now}
+		f = &flight{key: key, by: by, token: token, done: make(chan struct{}), started: now, since: now}
 		c.flights[key] = f
 		c.queue[by] = append(c.queue[by], f)
 		c.waiting++
@@ -305,8 +306,9 @@ func (c *Cache) work() {
 }
 
 // giveUpOn answers, while batch is under way, whoever has waited for patience, in
-// the batch or in the queue: there is none but behind batches. They share a timer,
-// because one for each would cost more than to wait does.
+// the batch or in the queue: that is there only behind batches, and what is in it
+// is younger. They share a timer, because one for each would cost more than to wait
+// does.
 func (c *Cache) giveUpOn(batch []*flight, now time.Time) (landed func()) {
 	const again = patience / 20
 	var late *time.Timer
@@ -319,8 +321,23 @@ func (c *Cache) giveUpOn(batch []*flight, now time.Time) (landed func()) {
 		if !underWay {
 			return
 		}
-		tooOld := time.Now().Add(-patience)
-		for _, waiting := range [][]*flight{batch, c.queue[SessionToken], c.queue[AccessToken]} {
+		now := time.Now()
+		tooOld := now.Add(-patience)
+		for i, f := range batch {
+			if f.since.After(tooOld) {
+				continue
+			}
+			// The look-up goes on, for whoever asks from now on: a slow database is
+			// not asked the same again and again.
+			next := &flight{key: f.key, by: f.by, token: f.token, done: make(chan struct{}), started: f.started, since: now}
+			if c.flights[f.key] == f {
+				c.flights[f.key] = next
+			}
+			c.waiting++
+			c.tooLate(f)
+			batch[i] = next
+		}
+		for _, waiting := range c.queue {
 			for _, f := range waiting {
 				if !f.landed && !f.started.After(tooOld) {
 					c.tooLate(f)
@@ -349,7 +366,12 @@ func (c *Cache) take() (batch []*flight, by Token) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	tooOld := time.Now().Add(-patience)
-	for by := range c.queue {
+	// Who has waited longest goes first, or many of one kind could keep the other out.
+	kinds := [...]Token{SessionToken, AccessToken}
+	if s, a := c.queue[SessionToken], c.queue[AccessToken]; len(s) > 0 && len(a) > 0 && a[0].started.Before(s[0].started) {
+		kinds = [...]Token{AccessToken, SessionToken}
+	}
+	for _, by := range kinds {
 		batch = make([]*flight, 0, min(len(c.queue[by]), maxBatch))
 		for len(c.queue[by]) > 0 && len(batch) < maxBatch {
 			f := c.queue[by][0]
@@ -367,7 +389,7 @@ func (c *Cache) take() (batch []*flight, by Token) {
 			batch = append(batch, f)
 		}
 		if len(batch) > 0 {
-			return batch, Token(by)
+			return batch, by
 		}
 	}
 	c.workers--
@@ -395,9 +417,6 @@ func (c *Cache) land(batch []*flight, by Token, found []Checked, err error, gene
 	defer c.mu.Unlock()
 	now := time.Now()
 	for _, f := range batch {
-		if f.landed {
-			continue
-		}
 		f.entry, f.err = byToken[f.token], err
 		if err == nil {
 			c.keep(f, generation, now)

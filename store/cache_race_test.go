@@ -348,3 +348,69 @@ func TestNobodyWaitsForAStatementThatHangs(t *testing.T) {
 		return errors.Is(err, store.ErrNotFound)
 	})
 }
+
+// many who ask by the one token keep nobody out who asks by the other.
+func TestEachKindOfTokenHasItsTurn(t *testing.T) {
+	w, c, _, _ := slowCache(t, 10)
+	ctx, stop := context.WithCancel(t.Context())
+	w.mu.Lock()
+	w.delay = 100 * time.Millisecond
+	w.mu.Unlock()
+	var wg sync.WaitGroup
+	for i := range 300 {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				c.Check(ctx, store.SessionToken, fmt.Sprint("made up ", i, " ", n))
+			}
+		})
+	}
+	time.Sleep(200 * time.Millisecond)
+	for range 10 {
+		start := time.Now()
+		waiting, cancel := context.WithTimeout(ctx, 10*time.Second)
+		if _, err := c.Check(waiting, store.AccessToken, "nobody's"); !errors.Is(err, store.ErrNotFound) || time.Since(start) > 3*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		cancel()
+		c.Forget("nobody's")
+	}
+	stop()
+	wg.Wait()
+}
+
+// What a statement finds after those who waited have given up is remembered for
+// whoever asks again.
+func TestLateAnswersAreRemembered(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t)
+	s, c := newCache(t, url, store.Options{Timeout: 20 * time.Second})
+	if _, _, err := s.SignInByAccount(t.Context(), answer("google", "1", "", "1")); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE sessions"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Check(t.Context(), store.SessionToken, "session 1"); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	joined := make(chan error)
+	go func() {
+		_, err := c.Check(t.Context(), store.SessionToken, "session 1")
+		joined <- err
+	}()
+	time.Sleep(100 * time.Millisecond)
+	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-joined; err != nil {
+		t.Errorf("who asked again: %v", err)
+	}
+	if _, err := c.Check(t.Context(), store.SessionToken, "session 1"); err != nil || c.Stats().Misses != 1 {
+		t.Errorf("%v, and %d statements for one session", err, c.Stats().Misses)
+	}
+}

@@ -43,7 +43,8 @@ func (c *punctualConn) SetDeadline(t time.Time) error {
 // and be woken. Once those who had asked by now have their answers, it has.
 //
 // One byte is what net/http reads while it waits for a handler, to notice who
-// hangs up.
+// hangs up. Else only a header of thousands of bytes may end in such a read, and
+// waits for it a moment.
 func (c *punctualConn) Read(p []byte) (n int, err error) {
 	if len(p) == 1 && !c.read.linger() {
 		return 0, os.ErrDeadlineExceeded
