@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/gatepost/gatepost/store"
 	"github.com/gatepost/gatepost/store/storetest"
 )
@@ -320,14 +318,7 @@ func TestNobodyWaitsForAStatementThatHangs(t *testing.T) {
 	t.Parallel()
 	url := storetest.URL(t)
 	_, c := newCache(t, url, store.Options{Timeout: 20 * time.Second, MaxConns: 4})
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE sessions"); err != nil {
-		t.Fatal(err)
-	}
+	unlock := lock(t, url)
 	var wg sync.WaitGroup
 	for i := range 300 {
 		time.Sleep(10 * time.Millisecond)
@@ -340,9 +331,7 @@ func TestNobodyWaitsForAStatementThatHangs(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	eventually(t, "checks are answered again", func() bool {
 		_, err := c.Check(t.Context(), store.SessionToken, "made up")
 		return errors.Is(err, store.ErrNotFound)
@@ -387,14 +376,7 @@ func TestLateAnswersAreRemembered(t *testing.T) {
 	if _, _, err := s.SignInByAccount(t.Context(), answer("google", "1", "", "1")); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE sessions"); err != nil {
-		t.Fatal(err)
-	}
+	unlock := lock(t, url)
 	if _, err := c.Check(t.Context(), store.SessionToken, "session 1"); !errors.Is(err, store.ErrUnavailable) {
 		t.Fatal(err)
 	}
@@ -404,9 +386,7 @@ func TestLateAnswersAreRemembered(t *testing.T) {
 		joined <- err
 	}()
 	time.Sleep(100 * time.Millisecond)
-	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	if err := <-joined; err != nil {
 		t.Errorf("who asked again: %v", err)
 	}

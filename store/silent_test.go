@@ -158,8 +158,8 @@ func TestSignInWithoutAnswer(t *testing.T) {
 	}
 }
 
-// lock keeps everybody from the sessions for as long as the test lasts.
-func lock(t *testing.T, url string) {
+// lock keeps everybody from the sessions, until unlock or the end of the test.
+func lock(t *testing.T, url string) (unlock func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -168,5 +168,11 @@ func lock(t *testing.T, url string) {
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE sessions"); err != nil {
 		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
